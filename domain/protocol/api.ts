@@ -1,0 +1,58 @@
+import { z } from "zod";
+import { StreamStatus } from "./events.ts";
+
+/** The body of `POST /api/v1/streams`. */
+export const CreateStream = z.strictObject({
+  title: z.string().trim().min(1).max(255),
+  description: z.string().max(2000).default(""),
+  tags: z.array(z.string().trim().min(1).max(64)).max(10).default([]),
+  /** `unlisted` streams play for whoever has the address, and are not listed to others. */
+  visibility: z.enum(["public", "unlisted"]).default("public"),
+  latency_mode: z.enum(["low", "standard"]).default("low"),
+  profile: z.literal("passthrough").default("passthrough"),
+  /** How long a broadcast waits for its encoder to come back, seconds. */
+  reconnect_window_seconds: z.number().int().min(0).max(1800).default(60),
+});
+export type CreateStream = z.infer<typeof CreateStream>;
+
+/** Query of `GET /api/v1/streams`; `cursor` is the `next_cursor` of the page before. */
+export const ListStreams = z.strictObject({
+  status: StreamStatus.optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(50),
+  cursor: z.string().max(64).optional(),
+});
+
+/** A stream as the API shows it. */
+export interface StreamResource {
+  id: string;
+  title: string;
+  description: string;
+  tags: string[];
+  status: StreamStatus;
+  visibility: "public" | "unlisted";
+  latency_mode: "low" | "standard";
+  profile: "passthrough";
+  reconnect_window_seconds: number;
+  rtmp_url: string;
+  playback: { hls: string };
+  watch_url: string;
+  /** The latest broadcast's number; 0 before the first. */
+  broadcast: number;
+  viewer_count: number;
+  peak_viewers: number;
+  /** Why the latest broadcast ended, where it did. */
+  end_reason: string | null;
+  started_at: string | null;
+  ended_at: string | null;
+  created_at: string;
+  updated_at: string;
+  deleted_at: string | null;
+}
+
+/** Every refusal of the API. */
+export interface ErrorBody {
+  error: string;
+  message: string;
+  request_id: string;
+  details?: unknown;
+}

@@ -1,0 +1,145 @@
+import { z } from "zod";
+
+/**
+ * What origin and edge say to each other under `/origin/v1`. The origin proves itself with a bearer token on every call,
+ * and with the lease of its epoch (header `Lease`) on every call after `publish`.
+ */
+
+/** A rendition's name, as it stands in URLs: `source`, `audio`, `720p`. */
+export const RenditionName = z.string().regex(/^[a-z0-9]{1,16}$/);
+
+const positiveSeconds = z.number().positive().max(60);
+
+/** What a broadcast declared with its first epoch and keeps for its whole life (PL1). */
+export const Declared = z.object({
+  /** `EXT-X-TARGETDURATION`, whole seconds. */
+  target_duration: z.number().int().min(1).max(30),
+  /** `PART-TARGET` of each rendition, seconds. */
+  part_targets: z.record(RenditionName, positiveSeconds),
+});
+export type Declared = z.infer<typeof Declared>;
+
+export const PublishRequest = z.object({
+  stream_key: z.string().min(1).max(256),
+  origin_id: z.string().min(1).max(64),
+  encoder: z.object({ software: z.string().max(128).nullable() }),
+});
+export type PublishRequest = z.infer<typeof PublishRequest>;
+
+export const PublishAnswer = z.object({
+  stream_id: z.string(),
+  broadcast: z.number().int().positive(),
+  epoch: z.number().int().positive(),
+  lease: z.string(),
+  /** The first media sequence number that this epoch uses, in every rendition. */
+  next_msn: z.number().int().positive(),
+  profile: z.literal("passthrough"),
+  part_target: z.number(),
+  segment_target: z.number(),
+  /** Set where the broadcast goes on from an earlier epoch: its values bind this one. */
+  declared: Declared.nullable(),
+  /** The edge's clock, Unix ms. */
+  now: z.number().int(),
+  /** No earlier program date time than this, Unix ms (PL6); null in a new broadcast. */
+  pdt_floor: z.number().int().nullable(),
+});
+export type PublishAnswer = z.infer<typeof PublishAnswer>;
+
+const track = {
+  name: RenditionName,
+  /** RFC 6381, read from the init segment. */
+  codec: z.string().min(1).max(64),
+  part_target: positiveSeconds,
+  /** Bits per second as the encoder declares them; 0 where it says nothing. The edge measures the truth. */
+  bandwidth: z.number().int().nonnegative(),
+};
+
+export const VideoTrack = z.object({
+  kind: z.literal("video"),
+  ...track,
+  width: z.number().int().positive(),
+  height: z.number().int().positive(),
+  /** Frames per second; null where it is not known. */
+  frame_rate: z.number().positive().max(1000).nullable(),
+});
+export type VideoTrack = z.infer<typeof VideoTrack>;
+
+export const AudioTrack = z.object({
+  kind: z.literal("audio"),
+  ...track,
+  channels: z.number().int().positive(),
+  sample_rate: z.number().int().positive(),
+});
+export type AudioTrack = z.infer<typeof AudioTrack>;
+
+export const Track = z.discriminatedUnion("kind", [VideoTrack, AudioTrack]);
+export type Track = z.infer<typeof Track>;
+
+export const TracksRequest = z.object({
+  /** Program date time of the epoch's first frame, Unix ms. */
+  started_at: z.number().int().positive(),
+  target_duration: Declared.shape.target_duration,
+  renditions: z.array(Track).min(1).max(12),
+});
+export type TracksRequest = z.infer<typeof TracksRequest>;
+
+/** The query of a part's PUT. */
+export const PartQuery = z.object({
+  duration: z.coerce.number().positive().max(30),
+  independent: z.enum(["0", "1"]).transform((flag) => flag === "1"),
+});
+
+/** The query of a segment's PUT. `gap=1` with an empty body says that these bytes are lost for good (PL12). */
+export const SegmentQuery = z.object({
+  duration: z.coerce.number().positive().max(60),
+  /** Program date time of the segment's first frame, Unix ms. */
+  pdt: z.coerce.number().int().positive(),
+  gap: z
+    .enum(["0", "1"])
+    .default("0")
+    .transform((flag) => flag === "1"),
+});
+
+export const PartAnswer = z.object({
+  /** The newest part that viewers can fetch in this rendition. */
+  head: z.object({ msn: z.number().int(), part: z.number().int() }),
+});
+export type PartAnswer = z.infer<typeof PartAnswer>;
+
+export const Heartbeat = z.object({
+  fps: z.number().nonnegative(),
+  bitrate_kbps: z.number().nonnegative(),
+  dropped_frames: z.number().int().nonnegative(),
+  /** Seconds between the last two key frames; null before the second. */
+  keyframe_interval: z.number().nonnegative().nullable(),
+  /** Media time over wall time: below 1 the origin falls behind. */
+  speed: z.number().nonnegative(),
+  warnings: z.array(z.string().max(200)).max(10),
+});
+export type Heartbeat = z.infer<typeof Heartbeat>;
+
+export const HeartbeatAnswer = z.object({
+  action: z.enum(["continue", "stop"]),
+  reason: z.string().nullable(),
+});
+export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;
+
+/** Why an encoder connection ended. The first completes the broadcast; the faults end it with `error`; the rest open the reconnect window. */
+export const EndReason = z.enum([
+  "unpublished",
+  "connection_lost",
+  "idle",
+  "input_changed",
+  "origin_shutdown",
+  "ingest_lost",
+  "transcoder_failed",
+  "unsupported_input",
+]);
+export type EndReason = z.infer<typeof EndReason>;
+
+export const EndRequest = z.object({
+  reason: EndReason,
+  /** In words, for the broadcaster; never a secret. */
+  message: z.string().max(300).nullable(),
+});
+export type EndRequest = z.infer<typeof EndRequest>;

@@ -1,0 +1,393 @@
+import { DurableObject } from "cloudflare:workers";
+import { Broadcast, type Connection, LEASE_MS, type Transition } from "../../domain/broadcast/broadcast.ts";
+import { NovaError } from "../../domain/errors.ts";
+import { PING_INTERVAL_MS, type ServerEvent, type StreamStatus } from "../../domain/protocol/events.ts";
+import type { EndRequest, Heartbeat, HeartbeatAnswer, PartAnswer, PublishAnswer, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
+import type { Segment } from "../../domain/timeline/segment.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
+import { MediaWindow, notStarted, type PartBytes } from "./media-window.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import { Presence } from "./presence.ts";
+import { COUNT_INTERVAL_MS, RETRY_MS, saveProjection } from "./projection.ts";
+import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
+
+/** Bindings that the object needs. */
+interface LiveStreamEnv {
+  DB: D1Database;
+  MEDIA: R2Bucket;
+}
+
+/** An origin's proof that it holds the stream. */
+export interface Holder {
+  epoch: number;
+  lease: string;
+}
+
+/** A stream's live facts, exact at the time of the answer. */
+export interface LiveFacts {
+  status: StreamStatus;
+  broadcast: number;
+  viewerCount: number;
+  peakViewers: number;
+  startedAt: Millis | null;
+  endedAt: Millis | null;
+  endReason: string | null;
+}
+
+/** A playlist's text, and whether it may still change. */
+export interface PlaylistAnswer {
+  text: string;
+  ended: boolean;
+}
+
+const SEGMENT_TARGET_SECONDS = 2;
+const PART_TARGET_SECONDS = 0.5;
+/** After so many failures of R2 the open segments of an ended epoch are given up as gaps. */
+const SETTLE_ATTEMPTS = 5;
+
+/**
+ * One stream: its lifecycle, live window, audience and sockets. A shell: the rules are in `domain/`. Memory is a cache of
+ * SQLite and of the runtime's socket list, rebuilt in the constructor.
+ */
+export class LiveStream extends DurableObject<LiveStreamEnv> {
+  readonly #storage: LiveStreamStorage;
+  readonly #broadcast: Broadcast;
+  readonly #media: MediaWindow;
+  readonly #presence: Presence;
+  #config: StreamConfig | null;
+  #projection: { version: number; dueAt: Millis | null };
+  /** When the alarm is set for, as far as this life of the object knows. */
+  #alarmAt: Millis | null = null;
+  #settling: Promise<void> | null = null;
+  #settleFailures = 0;
+  #settleAt: Millis | null = null;
+
+  constructor(ctx: DurableObjectState, env: LiveStreamEnv) {
+    super(ctx, env);
+    const now = Date.now();
+    this.#storage = new LiveStreamStorage(ctx.storage.sql);
+    this.#config = this.#storage.load("config");
+    const kept = this.#storage.load("broadcast") ?? undefined;
+    // Renewals are not written down: after a loss of memory the holder has one lease's time to show itself.
+    if (kept?.connection) kept.connection.expiresAt = Math.max(kept.connection.expiresAt, now + LEASE_MS);
+    this.#broadcast = new Broadcast(kept);
+    this.#media = new MediaWindow(this.#storage, () => this.#streamId());
+    this.#presence = new Presence(ctx, this.#storage, () => this.#announceCount());
+    this.#projection = this.#storage.load("projection") ?? { version: 0, dueAt: null };
+    this.#settleAt = this.#media.hasRemnants ? now : null;
+    this.#schedule(now);
+  }
+
+  /** Takes over what the control plane says of the stream. */
+  configure(config: StreamConfig): void {
+    this.#config = config;
+    this.#storage.save("config", config);
+  }
+
+  /** Opens an epoch for an encoder whose key the control plane has accepted. */
+  publish(config: StreamConfig, originId: string): Promise<Outcome<PublishAnswer>> {
+    return outcomeOf(() => {
+      const now = Date.now();
+      this.configure(config);
+      // A lease that ran out a moment ago has opened the reconnect window, whether or not the alarm has said so yet.
+      this.#apply(this.#broadcast.tick(this.#reconnectWindow(), now), now);
+      const before = this.#broadcast.connection;
+      const connection = this.#broadcast.publish({ originId, lease: crypto.randomUUID() }, now);
+      const { nextMsn, declared, pdtFloor } = this.#media.openEpoch(connection);
+      if (before !== null) this.#closeEpoch(before.epoch);
+      this.#saveBroadcast(now);
+      return {
+        stream_id: config.id,
+        broadcast: connection.broadcast,
+        epoch: connection.epoch,
+        lease: connection.lease,
+        next_msn: nextMsn,
+        profile: "passthrough",
+        part_target: PART_TARGET_SECONDS,
+        segment_target: SEGMENT_TARGET_SECONDS,
+        declared,
+        now,
+        pdt_floor: pdtFloor,
+      };
+    });
+  }
+
+  /** The first frames are here: the broadcast starts, or goes on. */
+  putTracks(holder: Holder, request: TracksRequest): Promise<Outcome<null>> {
+    return this.#held(holder, (connection, now) => {
+      this.#media.setTracks(connection, request);
+      this.#goLive(now);
+      return null;
+    });
+  }
+
+  /** An init segment is in R2. */
+  addInit(holder: Holder, rendition: string, digest: string): Promise<Outcome<null>> {
+    return this.#held(holder, (connection) => {
+      this.#media.addInit(connection.epoch, rendition, digest);
+      return null;
+    });
+  }
+
+  addPart(holder: Holder, rendition: string, push: PartPush, bytes: Uint8Array): Promise<Outcome<PartAnswer>> {
+    return this.#held(holder, (connection) => ({ head: this.#media.addPart(connection.epoch, rendition, push, bytes) }));
+  }
+
+  /** A segment is in R2, or is given up as a gap. */
+  commitSegment(holder: Holder, rendition: string, segment: Omit<Segment, "parts" | "epoch">): Promise<Outcome<null>> {
+    return this.#held(holder, (connection) => {
+      this.#media.commit(rendition, { ...segment, epoch: connection.epoch });
+      return null;
+    });
+  }
+
+  /** Renews the lease; frames in it make the stream live. Says `stop` to the origin of a deleted stream. */
+  heartbeat(holder: Holder, health: Heartbeat): Promise<Outcome<HeartbeatAnswer>> {
+    if (this.#broadcast.deleted) return outcomeOf(() => ({ action: "stop" as const, reason: "the stream was deleted" }));
+    return this.#held(holder, (connection, now) => {
+      if (health.fps > 0 && !connection.live) this.#goLive(now);
+      return { action: "continue" as const, reason: null };
+    });
+  }
+
+  /** The encoder connection ended. Its origin has pushed all it had. */
+  end(holder: Holder, request: EndRequest): Promise<Outcome<null>> {
+    return this.#held(holder, (connection, now) => {
+      const transition = this.#broadcast.end(request.reason, request.message, this.#reconnectWindow(), now);
+      this.#closeEpoch(connection.epoch);
+      this.#saveBroadcast(now);
+      this.#apply(transition, now);
+      return null;
+    });
+  }
+
+  /** Ends the stream for good. */
+  async delete(): Promise<void> {
+    const now = Date.now();
+    const held = this.#broadcast.connection;
+    const transition = this.#broadcast.delete(now);
+    if (held !== null) this.#closeEpoch(held.epoch);
+    this.#saveBroadcast(now);
+    this.#apply(transition, now);
+  }
+
+  facts(): LiveFacts {
+    const { phase } = this.#broadcast;
+    const ended = phase.status === "completed" || phase.status === "error" ? phase : null;
+    return {
+      status: phase.status,
+      broadcast: this.#broadcast.number,
+      viewerCount: this.#presence.count,
+      peakViewers: this.#presence.peak,
+      startedAt: phase.status === "pending" ? null : phase.startedAt,
+      endedAt: ended?.endedAt ?? null,
+      endReason: ended?.reason ?? null,
+    };
+  }
+
+  mediaPlaylist(rendition: string): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => ({ text: this.#playable.mediaPlaylist(rendition, this.#ended), ended: this.#ended }));
+  }
+
+  multivariantPlaylist(): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => ({ text: this.#playable.multivariantPlaylist(), ended: this.#ended }));
+  }
+
+  readPart(broadcast: number, rendition: string, epoch: number, msn: number, part: number): Promise<Outcome<PartBytes>> {
+    return outcomeOf(() => this.#media.readPart(broadcast, rendition, epoch, msn, part));
+  }
+
+  /** A viewer's WebSocket; the Worker has checked who asks. Everything else is RPC. */
+  override async fetch(request: Request): Promise<Response> {
+    const viewer = new URL(request.url).searchParams.get("viewer");
+    if (viewer === null || this.#config === null) return new Response(null, { status: 404 });
+    const { 0: client, 1: server } = new WebSocketPair();
+    const now = Date.now();
+    this.#presence.join(server, viewer, () => this.#established(), now);
+    this.#schedule(now);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.#presence.receive(socket, message, Date.now());
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#presence.leave(socket, Date.now());
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#presence.leave(socket, Date.now());
+  }
+
+  /** Runs whatever is due. The alarm may come early or twice: everything asks the clock. */
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    const now = Date.now();
+    this.#presence.sweep(now);
+    const held = this.#broadcast.connection;
+    const transition = this.#broadcast.tick(this.#reconnectWindow(), now);
+    if (transition !== null) {
+      if (held !== null && this.#broadcast.connection === null) this.#closeEpoch(held.epoch);
+      this.#saveBroadcast(now);
+      this.#apply(transition, now);
+    }
+    if (this.#settleAt !== null && this.#settleAt <= now) this.#settle();
+    if (this.#projection.dueAt !== null && this.#projection.dueAt <= now) await this.#project(now);
+    this.#schedule(now);
+  }
+
+  /** The media that a player may see: not that of the broadcast before, once a new one is live. */
+  get #playable(): MediaWindow {
+    if (this.#broadcast.status === "active" && this.#media.broadcast !== this.#broadcast.number) throw notStarted();
+    return this.#media;
+  }
+
+  get #ended(): boolean {
+    const { status } = this.#broadcast;
+    return (status === "completed" || status === "error") && !this.#media.hasRemnants;
+  }
+
+  #held<Value>(holder: Holder, body: (connection: Connection, now: Millis) => Value): Promise<Outcome<Value>> {
+    return outcomeOf(() => {
+      const now = Date.now();
+      const connection = this.#broadcast.authorize(holder.epoch, holder.lease);
+      const transition = this.#broadcast.renew(now);
+      if (transition !== null) {
+        this.#saveBroadcast(now);
+        this.#apply(transition, now);
+      }
+      const value = body(connection, now);
+      this.#schedule(now);
+      return value;
+    });
+  }
+
+  #goLive(now: Millis): void {
+    const transition = this.#broadcast.goLive(now);
+    this.#saveBroadcast(now);
+    this.#apply(transition, now);
+  }
+
+  /** What a transition means for viewers and for the record. */
+  #apply(transition: Transition | null, now: Millis): void {
+    if (transition === null) return;
+    if (transition.kind === "started") this.#presence.restartPeak();
+    this.#presence.tell(this.#describe(transition, now), now);
+    this.#markForProjection(now);
+    this.#schedule(now);
+  }
+
+  #describe(transition: Transition, now: Millis): ServerEvent {
+    const lifecycle = { stream_id: this.#streamId(), broadcast: transition.broadcast, timestamp: isoTime(now) };
+    switch (transition.kind) {
+      case "started":
+      case "resumed":
+        return { event: "stream_started", data: lifecycle };
+      case "reconnecting":
+        return { event: "stream_reconnecting", data: { ...lifecycle, reason: transition.reason, deadline: isoTime(transition.deadline) } };
+      case "ended": {
+        const duration_seconds = transition.startedAt === null ? 0 : (transition.endedAt - transition.startedAt) / 1000;
+        return { event: "stream_ended", data: { ...lifecycle, duration_seconds, peak_viewers: this.#presence.peak, reason: transition.reason } };
+      }
+    }
+  }
+
+  #established(): ServerEvent {
+    const { status, number: broadcast } = this.#broadcast;
+    return {
+      event: "connection_established",
+      data: {
+        instance: this.#presence.instance,
+        stream: { id: this.#streamId(), title: this.#config?.title ?? "", status, broadcast },
+        viewer_count: this.#presence.count,
+        peak_viewers: this.#presence.peak,
+        qualities: this.#media.qualities,
+        ping_interval_ms: PING_INTERVAL_MS,
+      },
+    };
+  }
+
+  #announceCount(): void {
+    const now = Date.now();
+    const data = { stream_id: this.#streamId(), viewer_count: this.#presence.count, peak_viewers: this.#presence.peak, timestamp: isoTime(now) };
+    this.#presence.tell({ event: "viewer_count_changed", data }, now);
+    this.#markForProjection(now + COUNT_INTERVAL_MS);
+    this.#schedule(now);
+  }
+
+  #closeEpoch(epoch: number): void {
+    this.#media.closeEpoch(epoch);
+    if (this.#media.hasRemnants) this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#settling !== null) return;
+    const giveUp = this.#settleFailures >= SETTLE_ATTEMPTS;
+    this.#settling = this.#media
+      .settle(this.env.MEDIA, giveUp)
+      .then(() => {
+        this.#settleFailures = 0;
+        this.#settleAt = this.#media.hasRemnants ? Date.now() : null;
+      })
+      .catch((error: unknown) => {
+        this.#settleFailures += 1;
+        this.#settleAt = Date.now() + 1_000 * this.#settleFailures;
+        console.warn(JSON.stringify({ event: "settle_failed", stream: this.#streamId(), attempt: this.#settleFailures, error: String(error) }));
+      })
+      .finally(() => {
+        this.#settling = null;
+        this.#schedule(Date.now());
+      });
+    this.ctx.waitUntil(this.#settling);
+  }
+
+  /** The projection is due at `at`, or earlier where it was already. A status change goes out at once. */
+  #markForProjection(at: Millis): void {
+    const { version, dueAt } = this.#projection;
+    this.#projection = { version: version + 1, dueAt: Math.min(dueAt ?? at, at) };
+    this.#storage.save("projection", this.#projection);
+    const now = Date.now();
+    if (at <= now) this.ctx.waitUntil(this.#project(now));
+  }
+
+  /** Brings D1 up to date; where D1 is away the live stream does not notice. */
+  async #project(now: Millis): Promise<void> {
+    const { version } = this.#projection;
+    try {
+      await saveProjection(this.env.DB, { id: this.#streamId(), version, ...this.facts() }, now);
+      if (this.#projection.version === version) this.#projection = { version, dueAt: null };
+      else this.#projection.dueAt ??= now + COUNT_INTERVAL_MS;
+    } catch (error) {
+      this.#projection = { ...this.#projection, dueAt: Date.now() + RETRY_MS };
+      console.warn(JSON.stringify({ event: "projection_failed", stream: this.#streamId(), error: String(error) }));
+    }
+    this.#storage.save("projection", this.#projection);
+    this.#schedule(Date.now());
+  }
+
+  /** One alarm for all that is due. It is only ever moved earlier; when it fires too early it is set anew. */
+  #schedule(now: Millis): void {
+    const due = [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(now), this.#projection.dueAt, this.#settleAt].filter((at) => at !== null);
+    if (due.length === 0) return;
+    const at = Math.max(Math.min(...due), now);
+    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
+    this.#alarmAt = at;
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(at));
+  }
+
+  #saveBroadcast(now: Millis): void {
+    this.#storage.save("broadcast", this.#broadcast.snapshot());
+    this.#schedule(now);
+  }
+
+  #reconnectWindow(): Millis {
+    return (this.#config?.reconnectWindowSeconds ?? 60) * 1000;
+  }
+
+  #streamId(): string {
+    if (this.#config === null) throw new NovaError(404, "stream_not_found", "no such stream");
+    return this.#config.id;
+  }
+}

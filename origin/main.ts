@@ -1,0 +1,32 @@
+import { tmpdir } from "node:os";
+import { readOriginConfig } from "./config.ts";
+import { createLog } from "./log.ts";
+import { Origin } from "./origin.ts";
+
+// The origin as its container runs it. Settings come from the environment; see docs/operating.md.
+const config = readOriginConfig(process.env, tmpdir());
+const log = createLog(config.logLevel);
+const origin = new Origin(config, log);
+let ending = false;
+
+function end(signal: string): void {
+  if (ending) return;
+  ending = true;
+  log.info({ signal }, "origin stops");
+  origin.stop().then(
+    () => process.exit(0),
+    (error: unknown) => {
+      log.error({ error: String(error) }, "origin did not stop cleanly");
+      process.exit(1);
+    },
+  );
+}
+
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => end(signal));
+try {
+  const { port } = await origin.start();
+  log.info({ rtmp_port: port, edge: config.edgeUrl, origin: config.originId }, "origin ready");
+} catch (error) {
+  log.error({ error: error instanceof Error ? error.message : String(error) }, "origin cannot start");
+  process.exit(1);
+}

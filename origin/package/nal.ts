@@ -1,0 +1,41 @@
+const NAL_IDR = 5;
+const NAL_SEI = 6;
+const SEI_USER_DATA_UNREGISTERED = 5;
+
+/** The NAL units of an AVCC sample. Ends at the first one whose length does not fit. */
+function* nalUnits(sample: Uint8Array, lengthSize: number): Generator<Uint8Array> {
+  let offset = 0;
+  while (offset + lengthSize < sample.length) {
+    let length = 0;
+    for (let index = 0; index < lengthSize; index++) length = length * 256 + (sample[offset + index] ?? 0);
+    offset += lengthSize;
+    if (length === 0) continue;
+    if (offset + length > sample.length) return;
+    yield sample.subarray(offset, offset + length);
+    offset += length;
+  }
+}
+
+/** Whether an AVCC sample holds an IDR picture. A container's key frame flag alone does not prove it (PL4). */
+export function isIdr(sample: Uint8Array, lengthSize: number): boolean {
+  for (const unit of nalUnits(sample, lengthSize)) {
+    const type = (unit[0] ?? 0) & 31;
+    if (type === NAL_IDR) return true;
+    // A coded slice of another kind: no IDR follows in the same picture.
+    if (type >= 1 && type <= 4) return false;
+  }
+  return false;
+}
+
+/** The longest distance between key frames that x264 wrote into its SEI, in frames; null where no x264 spoke. */
+export function x264KeyInterval(sample: Uint8Array, lengthSize: number): number | "infinite" | null {
+  for (const unit of nalUnits(sample, lengthSize)) {
+    if (((unit[0] ?? 0) & 31) !== NAL_SEI || unit[1] !== SEI_USER_DATA_UNREGISTERED) continue;
+    const text = Buffer.from(unit.buffer, unit.byteOffset, Math.min(unit.byteLength, 4096)).toString("latin1");
+    const match = text.includes("x264") ? /\bkeyint=(\d{1,6}|infinite)\b/.exec(text) : null;
+    if (match?.[1] === undefined) continue;
+    if (match[1] === "infinite") return "infinite";
+    return Number(match[1]) > 0 ? Number(match[1]) : null;
+  }
+  return null;
+}

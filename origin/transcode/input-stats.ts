@@ -1,0 +1,52 @@
+/** How an encoder's input runs, over the last 5 s of wall time unless said otherwise. */
+export interface InputFigures {
+  /** Video frames per second. */
+  fps: number;
+  bitrate_kbps: number;
+  /** Seconds of media time between the last two key frames; null before the second. */
+  keyframe_interval: number | null;
+  /** Media time over wall time, never above 1 by more than a burst. */
+  speed: number;
+}
+
+const WINDOW_MS = 5000;
+
+/** Counts tags as they arrive. Times in milliseconds; `nowMs` comes from a clock that does not go back. */
+export class InputStats {
+  #arrivals: { atMs: number; bytes: number; video: boolean; timestamp: number }[] = [];
+  #firstArrivalMs: number | null = null;
+  #lastKey: number | null = null;
+  #keyInterval: number | null = null;
+
+  note(tag: { type: "video" | "audio"; timestamp: number; bytes: number; key: boolean }, nowMs: number): void {
+    this.#firstArrivalMs ??= nowMs;
+    this.#arrivals.push({ atMs: nowMs, bytes: tag.bytes, video: tag.type === "video", timestamp: tag.timestamp });
+    this.#forget(nowMs);
+    if (tag.type !== "video" || !tag.key) return;
+    if (this.#lastKey !== null) this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
+    this.#lastKey = tag.timestamp;
+  }
+
+  read(nowMs: number): InputFigures {
+    this.#forget(nowMs);
+    const elapsed = Math.min(WINDOW_MS, Math.max(1000, nowMs - (this.#firstArrivalMs ?? nowMs)));
+    const frames = this.#arrivals.filter((arrival) => arrival.video).length;
+    const bytes = this.#arrivals.reduce((sum, arrival) => sum + arrival.bytes, 0);
+    const first = this.#arrivals[0];
+    const last = this.#arrivals.at(-1);
+    const mediaMs = first === undefined || last === undefined ? 0 : Math.max(0, last.timestamp - first.timestamp);
+    const wallMs = first === undefined ? 0 : nowMs - first.atMs;
+    return {
+      fps: (frames * 1000) / elapsed,
+      bitrate_kbps: (bytes * 8) / elapsed,
+      keyframe_interval: this.#keyInterval,
+      speed: wallMs < 1000 ? 1 : mediaMs / wallMs,
+    };
+  }
+
+  #forget(nowMs: number): void {
+    const index = this.#arrivals.findIndex((arrival) => arrival.atMs > nowMs - WINDOW_MS);
+    const old = index === -1 ? this.#arrivals.length : index;
+    if (old > 0) this.#arrivals.splice(0, old);
+  }
+}

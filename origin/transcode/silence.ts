@@ -1,0 +1,43 @@
+import { parseAacConfig } from "../package/aac.ts";
+
+/** Raw AAC-LC frames of silence, by channel count. */
+const SILENT_FRAMES: Record<number, Buffer> = {
+  1: Buffer.from([0x00, 0xc8, 0x00, 0x80, 0x23, 0x80]),
+  2: Buffer.from([0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80]),
+};
+const LONGEST_LAG_MS = 1500;
+const KEEP_BEHIND_MS = 500;
+
+/**
+ * Stands in for an audio track that falls silent while the video goes on, so that playlists of both keep pace (players stall on
+ * a rendition that does not). AAC-LC in mono and stereo; other audio is waited for.
+ */
+export class SilenceFiller {
+  readonly #frame: Buffer | null;
+  readonly #frameMs: number;
+  #nextMs: number | null = null;
+
+  /** `config` is the AudioSpecificConfig. */
+  constructor(config: Buffer) {
+    const { objectType, channels, coreSampleRate, frameLength } = parseAacConfig(config);
+    this.#frame = objectType === 2 && frameLength === 1024 ? (SILENT_FRAMES[channels] ?? null) : null;
+    this.#frameMs = (frameLength / coreSampleRate) * 1000;
+  }
+
+  /** A frame of the encoder's own audio was placed there. */
+  note(timestamp: number): void {
+    this.#nextMs = timestamp + this.#frameMs;
+  }
+
+  /** Silent frames for the time that the audio owes, now that the video has come to `timestamp`; milliseconds. */
+  fill(timestamp: number): { timestamp: number; frame: Buffer }[] {
+    this.#nextMs ??= timestamp;
+    const frames: { timestamp: number; frame: Buffer }[] = [];
+    if (this.#frame === null || timestamp - this.#nextMs < LONGEST_LAG_MS) return frames;
+    while (this.#nextMs < timestamp - KEEP_BEHIND_MS) {
+      frames.push({ timestamp: Math.round(this.#nextMs), frame: this.#frame });
+      this.#nextMs += this.#frameMs;
+    }
+    return frames;
+  }
+}

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import { ROOT, WORKER_BUNDLE } from "./build.ts";
+import { applyMigrations } from "./migrations.ts";
+import type { LocalSecrets } from "./settings.ts";
+
+/** How a local edge runs. */
+export interface EdgeOptions {
+  host: string;
+  /** 0 for any free port. */
+  port: number;
+  /** Holds D1, R2 and the objects; kept over restarts. */
+  dataDir: string;
+  /** What the API names as the encoders' address; `{host}` stands for the host that the API was asked at. */
+  rtmpUrl: string;
+  secrets: LocalSecrets;
+}
+
+/** The built Worker in workerd, with D1, R2 and Durable Objects as miniflare embeds them and the bindings that wrangler.toml declares. */
+export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Miniflare; url: URL }> {
+  // wrangler.toml names the secrets that a deployment must have, and looks for them in the environment.
+  Object.assign(process.env, options.secrets);
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: options.host,
+      port: options.port,
+      log: new Log(LogLevel.WARN),
+      cf: false,
+      resourcePersistencePath: join(options.dataDir, "edge"),
+      workers: [
+        {
+          ...workerOptions,
+          name: "nova-edge",
+          modules: [{ type: "ESModule", path: WORKER_BUNDLE }],
+          bindings: { ...(workerOptions.bindings as Record<string, string>), PUBLIC_RTMP_URL: options.rtmpUrl },
+        },
+      ],
+    }),
+  );
+  try {
+    const url = await miniflare.ready;
+    await applyMigrations(await miniflare.getD1Database("DB"));
+    return { miniflare, url };
+  } catch (error) {
+    await miniflare.dispose().catch(() => undefined);
+    throw error;
+  }
+}

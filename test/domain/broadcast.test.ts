@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Broadcast, LEASE_MS } from "../../domain/broadcast/broadcast.ts";
+import type { EndReason } from "../../domain/protocol/origin-link.ts";
+
+const WINDOW = 60_000;
+let leases = 0;
+
+function publish(broadcast: Broadcast, now: number) {
+  leases += 1;
+  return { ...broadcast.publish({ originId: "origin", lease: `lease${leases}` }, now) };
+}
+
+function live(now = 0) {
+  const broadcast = new Broadcast();
+  const connection = publish(broadcast, now);
+  broadcast.goLive(now);
+  return { broadcast, connection };
+}
+
+describe("Broadcast", () => {
+  it("goes pending → active with the first frame, not with the publish", () => {
+    const broadcast = new Broadcast();
+    const connection = publish(broadcast, 0);
+    expect([broadcast.status, connection.broadcast, connection.epoch]).toEqual(["pending", 1, 1]);
+    expect(broadcast.goLive(100)).toEqual({ kind: "started", broadcast: 1 });
+    expect(broadcast.goLive(200)).toBeNull();
+    expect(broadcast.status).toBe("active");
+  });
+
+  it("completes at once where the encoder stops, and reopens as the next broadcast", () => {
+    const { broadcast } = live();
+    expect(broadcast.end("unpublished", null, WINDOW, 10_000)).toMatchObject({ kind: "ended", status: "completed", startedAt: 0, endedAt: 10_000 });
+    expect(publish(broadcast, 20_000)).toMatchObject({ broadcast: 2, epoch: 2 });
+    expect(broadcast.status).toBe("completed");
+    expect(broadcast.goLive(20_100)).toEqual({ kind: "started", broadcast: 2 });
+  });
+
+  it.each(["connection_lost", "idle", "input_changed", "origin_shutdown", "ingest_lost"] as const)("waits for the encoder after %s, and goes on in the same broadcast", (reason) => {
+    const { broadcast } = live();
+    expect(broadcast.end(reason, null, WINDOW, 1_000)).toEqual({ kind: "reconnecting", broadcast: 1, reason, deadline: 61_000 });
+    expect(publish(broadcast, 30_000)).toMatchObject({ broadcast: 1, epoch: 2 });
+    expect(broadcast.goLive(30_500)).toEqual({ kind: "resumed", broadcast: 1 });
+  });
+
+  it("completes when the window runs out, and at once where there is none", () => {
+    const { broadcast } = live();
+    broadcast.end("connection_lost", null, WINDOW, 0);
+    expect(broadcast.nextTickAt()).toBe(60_000);
+    expect(broadcast.tick(WINDOW, 59_999)).toBeNull();
+    expect(broadcast.tick(WINDOW, 60_000)).toMatchObject({ kind: "ended", status: "completed", reason: "connection_lost" });
+    expect(live().broadcast.end("connection_lost", null, 0, 5)).toMatchObject({ kind: "ended", status: "completed" });
+  });
+
+  it.each(["transcoder_failed", "unsupported_input"] as const)("ends with an error after %s", (reason) => {
+    const { broadcast } = live();
+    expect(broadcast.end(reason, "in words", WINDOW, 5)).toMatchObject({ kind: "ended", status: "error", reason: "in words" });
+    expect(broadcast.status).toBe("error");
+  });
+
+  it("lets no second encoder in while the lease is alive, and any after", () => {
+    const { broadcast } = live();
+    expect(() => publish(broadcast, LEASE_MS - 1)).toThrow("another encoder is live");
+    broadcast.renew(4_000);
+    expect(() => publish(broadcast, 4_000 + LEASE_MS - 1)).toThrow("another encoder is live");
+    expect(publish(broadcast, 4_000 + LEASE_MS)).toMatchObject({ broadcast: 1, epoch: 2 });
+  });
+
+  it("fences the older epoch, and any other lease", () => {
+    const { broadcast, connection } = live();
+    const next = publish(broadcast, LEASE_MS);
+    expect(() => broadcast.authorize(connection.epoch, connection.lease)).toThrow("does not hold the lease");
+    expect(() => broadcast.authorize(next.epoch, "1.other")).toThrow("does not hold the lease");
+    expect(broadcast.authorize(next.epoch, next.lease).epoch).toBe(next.epoch);
+  });
+
+  it("gives up a silent origin when its lease runs out, and takes it back if it returns first", () => {
+    const { broadcast, connection } = live();
+    expect(broadcast.tick(WINDOW, LEASE_MS)).toMatchObject({ kind: "reconnecting", reason: "origin_lost" });
+    expect(broadcast.authorize(connection.epoch, connection.lease)).toBeTruthy();
+    expect(broadcast.renew(30_000)).toEqual({ kind: "resumed", broadcast: 1 });
+  });
+
+  it("ends for good when deleted", () => {
+    const { broadcast, connection } = live();
+    expect(broadcast.delete(10)).toMatchObject({ kind: "ended", reason: "deleted" });
+    expect(() => broadcast.authorize(connection.epoch, connection.lease)).toThrow();
+    expect(() => publish(broadcast, 10)).toThrow("deleted");
+  });
+
+  it("leaves no trace of an encoder that never sent a frame", () => {
+    const broadcast = new Broadcast();
+    publish(broadcast, 0);
+    expect(broadcast.end("connection_lost", null, WINDOW, 10)).toBeNull();
+    expect(broadcast.status).toBe("pending");
+    expect(publish(broadcast, 20)).toMatchObject({ broadcast: 1, epoch: 2 });
+  });
+
+  it("never lowers an epoch or a broadcast, has one holder, and is the same after being kept and restored", () => {
+    const reasons: EndReason[] = ["unpublished", "connection_lost", "transcoder_failed"];
+    const command = fc.record({ kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "restore"), wait: fc.integer({ min: 0, max: 20_000 }), reason: fc.constantFrom(...reasons) });
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+        let broadcast = new Broadcast();
+        let now = 0;
+        let epoch = 0;
+        let number = 0;
+        for (const { kind, wait, reason } of commands) {
+          now += wait;
+          if (kind === "publish") {
+            try {
+              const connection = publish(broadcast, now);
+              expect(connection.epoch).toBe(epoch + 1);
+              epoch = connection.epoch;
+            } catch {
+              expect(broadcast.connection?.expiresAt).toBeGreaterThan(now);
+            }
+          } else if (kind === "live") broadcast.goLive(now);
+          else if (kind === "renew") broadcast.renew(now);
+          else if (kind === "end") broadcast.end(reason, null, WINDOW, now);
+          else if (kind === "tick") broadcast.tick(WINDOW, now);
+          else broadcast = new Broadcast(JSON.parse(JSON.stringify(broadcast.snapshot())));
+          expect(broadcast.number).toBeGreaterThanOrEqual(number);
+          number = broadcast.number;
+          if (broadcast.status === "active") expect(broadcast.connection).not.toBeNull();
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from "vitest";
+import { decidePlayback } from "../../workers/web/pages/watch/playback-order.ts";
+import { INITIAL_STATE, reduceWatch, type StreamDetails, type View, type WatchEvent } from "../../workers/web/pages/watch/state.ts";
+
+const timestamp = "2025-01-01T10:00:00.000Z";
+const lifecycle = { stream_id: "s", broadcast: 1, timestamp };
+
+function established(status: StreamDetails["status"], broadcast = 1): WatchEvent {
+  return {
+    event: "connection_established",
+    data: { instance: "i", stream: { id: "s", title: "Title", status, broadcast }, viewer_count: 3, peak_viewers: 7, qualities: [], ping_interval_ms: 1 },
+  };
+}
+
+const started: WatchEvent = { event: "stream_started", data: lifecycle };
+const ended: WatchEvent = { event: "stream_ended", data: { ...lifecycle, duration_seconds: 90, peak_viewers: 9, reason: "unpublished" } };
+const reconnecting: WatchEvent = { event: "stream_reconnecting", data: { ...lifecycle, reason: "connection_lost", deadline: timestamp } };
+const details: StreamDetails = {
+  title: "From the API",
+  status: "completed",
+  broadcast: 1,
+  peak_viewers: 12,
+  end_reason: "unpublished",
+  started_at: timestamp,
+  ended_at: "2025-01-01T10:02:00.000Z",
+};
+
+function after(...events: WatchEvent[]) {
+  return events.reduce(reduceWatch, INITIAL_STATE);
+}
+
+describe("the state of a watch page", () => {
+  it.each([
+    ["pending", { name: "waiting" }],
+    ["active", { name: "live", broadcast: 1 }],
+    ["reconnecting", { name: "reconnecting", broadcast: 1 }],
+    ["completed", { name: "ended", broadcast: 1, durationSeconds: null, reason: null }],
+    ["error", { name: "ended", broadcast: 1, durationSeconds: null, reason: "error" }],
+  ] as const)("shows a stream that is %s when the socket opens", (status, view) => {
+    expect(after(established(status))).toEqual({ view, title: "Title", viewers: 3, peak: 7, notice: null });
+  });
+
+  it("follows a broadcast from its start to its end", () => {
+    expect(after(established("pending", 0), started).view).toEqual({ name: "live", broadcast: 1 });
+    expect(after(started, reconnecting).view).toEqual({ name: "reconnecting", broadcast: 1 });
+    expect(after(started, reconnecting, started).view).toEqual({ name: "live", broadcast: 1 });
+    expect(after(started, ended)).toMatchObject({ peak: 9, view: { name: "ended", durationSeconds: 90, reason: "unpublished" } });
+  });
+
+  it("takes the count from the latest frame", () => {
+    const counted: WatchEvent = { event: "viewer_count_changed", data: { stream_id: "s", viewer_count: 0, peak_viewers: 8, timestamp } };
+    expect(after(established("active"), counted)).toMatchObject({ viewers: 0, peak: 8, view: { name: "live" } });
+  });
+
+  it("keeps what it knows of an end when the socket comes back", () => {
+    expect(after(started, ended, established("completed")).view).toMatchObject({ durationSeconds: 90 });
+    expect(after(started, ended, established("completed", 2)).view).toMatchObject({ broadcast: 2, durationSeconds: null });
+  });
+
+  it("fills an end that it did not see from the API, and lets no older answer overrule a frame", () => {
+    expect(after(established("completed"), { event: "details", data: details })).toMatchObject({
+      title: "Title",
+      peak: 12,
+      view: { name: "ended", durationSeconds: 120, reason: "unpublished" },
+    });
+    expect(after(established("active", 2), { event: "details", data: details }).view).toEqual({ name: "live", broadcast: 2 });
+    expect(after({ event: "details", data: details })).toMatchObject({ title: "From the API", view: { name: "ended", durationSeconds: 120 } });
+  });
+
+  it("believes the picture only while nobody has said anything", () => {
+    expect(after({ event: "seen_playing" }).view).toEqual({ name: "live", broadcast: null });
+    expect(after(established("completed"), { event: "seen_playing" }).view.name).toBe("ended");
+  });
+
+  it("shows the server's complaint until the next connection", () => {
+    const complaint: WatchEvent = { event: "error", data: { code: "busy", message: "Too many viewers", recoverable: true } };
+    expect(after(established("active"), complaint).notice).toBe("Too many viewers");
+    expect(after(complaint, established("active")).notice).toBeNull();
+  });
+});
+
+describe("what the player is told", () => {
+  const connecting: View = { name: "connecting" };
+  const waiting: View = { name: "waiting" };
+  const live = (broadcast: number | null): View => ({ name: "live", broadcast });
+  const away = (broadcast: number): View => ({ name: "reconnecting", broadcast });
+  const over: View = { name: "ended", broadcast: 1, durationSeconds: 1, reason: null };
+
+  it.each([
+    ["goes on with what it started before anything was known", connecting, live(1), "resume"],
+    ["goes on when a number comes to a broadcast that was seen playing", live(null), live(4), "resume"],
+    ["loads when a stream that never was live begins", waiting, live(1), "load"],
+    ["loads a new broadcast after an end", over, live(2), "load"],
+    ["loads a new broadcast whose start it missed", live(1), live(2), "load"],
+    ["holds while the encoder is away", live(1), away(1), "hold"],
+    ["plays the rest of the window for who comes meanwhile", connecting, away(1), "hold"],
+    ["resumes the same broadcast", away(1), live(1), "resume"],
+    ["plays out at the end", live(1), over, "drain"],
+    ["plays out when the encoder does not come back", away(1), over, "drain"],
+    ["plays nothing of a stream that was over before", connecting, over, "stop"],
+    ["stops what it tried where the stream never was live", connecting, waiting, "stop"],
+    ["stops where there is no such stream", connecting, { name: "not-found" } as View, "stop"],
+    ["leaves an end alone", over, { ...over }, "none"],
+  ] as const)("%s", (_name, before, then, order) => {
+    expect(decidePlayback(before, then)).toBe(order);
+  });
+
+  it("hears nothing where the view did not change", () => {
+    const view = live(1);
+    expect(decidePlayback(view, view)).toBe("none");
+  });
+});

@@ -1,0 +1,30 @@
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const secrets = { ID_SECRET: "test-id-secret", ORIGIN_TOKENS: "test-origin-token,other-origin-token", ADMIN_API_KEY: "test-admin-key" };
+
+// wrangler.toml names the secrets that a deployment must have; the tests have them in the environment.
+Object.assign(process.env, secrets, { WRANGLER_LOG: "error" });
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["test/domain/**/*.test.ts", "test/web/**/*.test.ts", "test/repo/**/*.test.ts"] } },
+      {
+        test: { name: "origin", include: ["test/origin/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false },
+      },
+      {
+        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
+      },
+      {
+        plugins: [
+          cloudflareTest(async () => ({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { bindings: { MIGRATIONS: await readD1Migrations("migrations") } },
+          })),
+        ],
+        test: { name: "edge", include: ["test/edge/**/*.test.ts"], setupFiles: ["test/edge/migrate.ts"], testTimeout: 30_000 },
+      },
+    ],
+  },
+});

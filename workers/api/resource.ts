@@ -1,0 +1,36 @@
+import type { StreamResource } from "../../domain/protocol/api.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
+import type { LiveFacts } from "../../durable-objects/live-stream/live-stream.ts";
+import type { StreamRow } from "../store/schema.ts";
+
+function isoOrNull(at: Millis | null): string | null {
+  return at === null ? null : isoTime(at);
+}
+
+/** A stream as the API shows it. `live` has the object's own facts, exact; without it the row's projection stands. */
+export function describeStream(row: StreamRow, site: { origin: string; rtmpUrl: string }, live: LiveFacts | null): StreamResource {
+  const facts = live ?? row;
+  return {
+    id: row.id,
+    title: row.title,
+    description: row.description,
+    tags: row.tags,
+    status: row.deletedAt !== null && facts.status === "pending" ? "completed" : facts.status,
+    visibility: row.visibility,
+    latency_mode: row.latencyMode,
+    profile: row.profile,
+    reconnect_window_seconds: row.reconnectWindowSeconds,
+    rtmp_url: site.rtmpUrl,
+    playback: { hls: `${site.origin}/hls/${row.id}/index.m3u8` },
+    watch_url: `${site.origin}/watch/${row.id}`,
+    broadcast: facts.broadcast,
+    viewer_count: facts.viewerCount,
+    peak_viewers: facts.peakViewers,
+    end_reason: facts.endReason,
+    started_at: isoOrNull(facts.startedAt),
+    ended_at: isoOrNull(facts.endedAt),
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
+    deleted_at: isoOrNull(row.deletedAt),
+  };
+}

@@ -1,0 +1,26 @@
+import { Hono } from "hono";
+import { api } from "./api/streams.ts";
+import { events } from "./events/socket.ts";
+import { originLink } from "./origin-link/routes.ts";
+import { playback } from "./playback/routes.ts";
+import { answerError, type Surface } from "./surface.ts";
+import { health } from "./api/health.ts";
+import { answerNotFound, web } from "./web/routes.ts";
+
+export { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
+
+const app = new Hono<Surface>();
+app.use(async (c, next) => {
+  c.set("requestId", c.req.header("cf-ray") ?? crypto.randomUUID());
+  await next();
+});
+app.notFound(answerNotFound);
+app.onError((error, c) => answerError(error, c));
+app.route("/origin/v1", originLink);
+app.route("/api/v1", events);
+app.route("/api/v1", api);
+app.route("/", playback);
+app.route("/", health);
+app.route("/", web);
+
+export default app satisfies ExportedHandler<Env>;

@@ -1,0 +1,122 @@
+import { type Context, Hono } from "hono";
+import { NovaError } from "../../domain/errors.ts";
+import { initFile, mediaPath, segmentFile } from "../../domain/hls/live-playlists.ts";
+import {
+  EndRequest,
+  Heartbeat,
+  PartQuery,
+  PublishRequest,
+  RenditionName,
+  SegmentQuery,
+  TracksRequest,
+} from "../../domain/protocol/origin-link.ts";
+import type { StreamId } from "../../domain/stream-id.ts";
+import type { Holder } from "../../durable-objects/live-stream/live-stream.ts";
+import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
+import { configOf } from "../api/streams.ts";
+import { isOneOf, sha256Hex } from "../store/digest.ts";
+import { Store } from "../store/store.ts";
+import { streamKeysOf } from "../store/tokens.ts";
+import { liveStream, parseInput, proveStreamId, readBody, readJson, type Surface } from "../surface.ts";
+import { putImmutable } from "./immutable.ts";
+
+const MAX_INIT_BYTES = 1 << 20;
+const MAX_PART_BYTES = 16 << 20;
+const MAX_SEGMENT_BYTES = 64 << 20;
+
+/** What origins call, `/origin/v1`. */
+export const originLink = new Hono<Surface>();
+
+originLink.use(async (c, next) => {
+  const token = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
+  if (token === undefined || !(await isOneOf(token, c.env.ORIGIN_TOKENS))) {
+    throw new NovaError(401, "unauthorized", "this origin's token is not one of ORIGIN_TOKENS");
+  }
+  await next();
+});
+
+originLink.post("/publish", async (c) => {
+  const request = await readJson(c.req.raw, PublishRequest);
+  const unknown = new NovaError(401, "unknown_key", "this stream key is not known: check it in your encoder");
+  // A made-up key is refused before it costs a read.
+  if (!(await streamKeysOf(c.env).verify(request.stream_key))) throw unknown;
+  const store = new Store(c.env.DB);
+  const found = await store.findByStreamKey(await sha256Hex(request.stream_key));
+  if (found === null) throw unknown;
+  if (found.stream.deletedAt !== null) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
+  if (found.revokedAt !== null) throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
+  const id = await proveStreamId(c.env, found.stream.id);
+  const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), request.origin_id));
+  c.executionCtx.waitUntil(store.noteKeyUse(found.keyId, request.origin_id, Date.now()).catch(() => undefined));
+  return c.json(answer);
+});
+
+originLink.put("/:stream/:epoch/tracks", async (c) => {
+  const { object, holder } = await target(c);
+  unwrap(await object.putTracks(holder, await readJson(c.req.raw, TracksRequest)));
+  return c.body(null, 204);
+});
+
+originLink.put("/:stream/:epoch/:rendition/init.mp4", async (c) => {
+  const { id, object, holder, broadcast } = await target(c);
+  const rendition = renditionOf(c);
+  const bytes = await readBody(c.req.raw, MAX_INIT_BYTES);
+  const digest = await sha256Hex(bytes);
+  await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, initFile(holder.epoch)), bytes, digest);
+  unwrap(await object.addInit(holder, rendition, digest));
+  return c.body(null, 201);
+});
+
+originLink.put("/:stream/:epoch/:rendition/:msn/:part", async (c) => {
+  const { object, holder } = await target(c);
+  const { duration, independent } = parseInput(PartQuery, c.req.query());
+  const bytes = await readBody(c.req.raw, MAX_PART_BYTES);
+  if (bytes.length === 0) throw new NovaError(400, "empty_part", "a part has bytes");
+  const push = { msn: wholeNumber(c, "msn", 1), part: wholeNumber(c, "part", 0), duration, independent, size: bytes.length, digest: await sha256Hex(bytes) };
+  return c.json(unwrap(await object.addPart(holder, renditionOf(c), push, bytes)));
+});
+
+originLink.put("/:stream/:epoch/:rendition/:msn", async (c) => {
+  const { id, object, holder, broadcast } = await target(c);
+  const rendition = renditionOf(c);
+  const msn = wholeNumber(c, "msn", 1);
+  const { duration, pdt, gap } = parseInput(SegmentQuery, c.req.query());
+  const bytes = await readBody(c.req.raw, MAX_SEGMENT_BYTES);
+  if ((bytes.length === 0) !== gap) throw new NovaError(400, "empty_segment", "a segment has bytes, and a gap has none");
+  const digest = gap ? "" : await sha256Hex(bytes);
+  if (!gap) await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, segmentFile(holder.epoch, msn)), bytes, digest);
+  unwrap(await object.commitSegment(holder, rendition, { msn, duration, pdt, size: bytes.length, digest, gap }));
+  return c.body(null, 201);
+});
+
+originLink.post("/:stream/:epoch/heartbeat", async (c) => {
+  const { object, holder } = await target(c);
+  return c.json(unwrap(await object.heartbeat(holder, await readJson(c.req.raw, Heartbeat))));
+});
+
+originLink.post("/:stream/:epoch/end", async (c) => {
+  const { object, holder } = await target(c);
+  unwrap(await object.end(holder, await readJson(c.req.raw, EndRequest)));
+  return c.body(null, 204);
+});
+
+/** Whom a call is for. A lease begins with the number of its broadcast, so that a key in R2 needs no look-up; the object proves the lease itself. */
+async function target(c: Context<Surface>) {
+  const id: StreamId = await proveStreamId(c.env, c.req.param("stream") ?? "");
+  const lease = c.req.header("Lease") ?? "";
+  const broadcast = Number(/^(\d{1,9})\./.exec(lease)?.[1] ?? 0);
+  if (broadcast === 0) throw new NovaError(409, "fenced", "no lease: send the one that publish gave in the header Lease");
+  const holder: Holder = { epoch: wholeNumber(c, "epoch", 1), lease };
+  return { id, object: liveStream(c.env, id), holder, broadcast };
+}
+
+function renditionOf(c: Context<Surface>): string {
+  return parseInput(RenditionName, c.req.param("rendition"));
+}
+
+function wholeNumber(c: Context<Surface>, name: string, least: number): number {
+  const text = c.req.param(name) ?? "";
+  const value = Number(text);
+  if (!/^\d{1,9}$/.test(text) || value < least) throw new NovaError(400, "invalid_request", `${name}: a whole number from ${least}`);
+  return value;
+}

@@ -1,0 +1,90 @@
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { z } from "zod";
+import { NovaError } from "../domain/errors.ts";
+import type { ErrorBody } from "../domain/protocol/api.ts";
+import type { StreamId } from "../domain/stream-id.ts";
+import type { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
+import { streamIdsOf } from "./store/tokens.ts";
+
+/** What every surface's routes have: the bindings, and an id to find the request by. */
+export interface Surface {
+  Bindings: Env;
+  Variables: { requestId: string };
+}
+
+/** Reads untrusted input by a schema. Throws 400 `invalid_request` that names each field and what is wrong with it. */
+export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const details = result.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message }));
+  const [first] = details;
+  throw new NovaError(400, "invalid_request", first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`, details);
+}
+
+/** A JSON body by a schema. Throws 413 `body_too_large` over `maxBytes`, 400 `invalid_json`, 400 `invalid_request`. */
+export async function readJson<Schema extends z.ZodType>(request: Request, schema: Schema, maxBytes = 65_536): Promise<z.output<Schema>> {
+  const bytes = await readBody(request, maxBytes);
+  let input: unknown;
+  try {
+    input = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+  } catch {
+    throw new NovaError(400, "invalid_json", "the body is not valid JSON");
+  }
+  return parseInput(schema, input);
+}
+
+/** A whole body. Throws 413 `body_too_large` as soon as it is longer than `maxBytes`, whatever its declared length. */
+export async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const tooLarge = () => new NovaError(413, "body_too_large", `the body is larger than ${maxBytes} bytes`);
+  if (Number(request.headers.get("Content-Length") ?? 0) > maxBytes) throw tooLarge();
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of request.body ?? []) {
+    size += piece.length;
+    if (size > maxBytes) throw tooLarge();
+    pieces.push(piece);
+  }
+  const body = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    body.set(piece, at);
+    at += piece.length;
+  }
+  return body;
+}
+
+/** Proves an id from a URL. Throws 404 `stream_not_found` without asking anybody. */
+export async function proveStreamId(env: Env, text: string): Promise<StreamId> {
+  const id = await streamIdsOf(env).parse(text);
+  if (id === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
+  return id;
+}
+
+/** The object of a proven stream. */
+export function liveStream(env: Env, id: StreamId): DurableObjectStub<LiveStream> {
+  return env.LIVE.get(env.LIVE.idFromName(id));
+}
+
+/** Turns what a route throws into the error body; a fault of our own is logged and stays nameless outside. */
+export function answerError(error: unknown, c: Context<Surface>): Response {
+  const request_id = c.get("requestId");
+  const known = error instanceof NovaError ? error : unavailable(error, c);
+  const body: ErrorBody = { error: known.code, message: known.message, request_id };
+  if (known.details !== undefined) body.details = known.details;
+  const headers: Record<string, string> = { "Cache-Control": "no-store" };
+  if (known.status === 503) headers["Retry-After"] = "5";
+  return c.json(body, known.status as ContentfulStatusCode, headers);
+}
+
+function unavailable(error: unknown, c: Context<Surface>): NovaError {
+  // A query's own error names its parameters; its cause names only what went wrong.
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  // The path may hold a stream id, never a key; the query is left out.
+  console.error(JSON.stringify({ event: "request_failed", request_id: c.get("requestId"), method: c.req.method, path: c.req.path, error: text }));
+  if (/D1_ERROR|D1 DB|Network connection lost|overloaded/i.test(text)) {
+    return new NovaError(503, "unavailable", "a dependency does not answer right now: try again in a few seconds");
+  }
+  return new NovaError(500, "internal_error", "something broke on our side: try again, and tell us the request id if it stays");
+}

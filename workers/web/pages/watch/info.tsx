@@ -1,0 +1,56 @@
+import { useState } from "preact/hooks";
+import { EyeIcon, LinkIcon } from "./icons.tsx";
+import type { Snapshot } from "./session.ts";
+import { formatCount } from "./wording.ts";
+
+const BADGES = { connecting: null, waiting: "Soon", live: "Live", reconnecting: "Reconnecting", ended: "Ended", "not-found": null } as const;
+
+/** Below the picture: title, state, audience, and a button that copies the address. */
+export function Info({ snapshot }: { snapshot: Snapshot }) {
+  const { watch, socket } = snapshot;
+  const badge = BADGES[watch.view.name];
+  if (watch.view.name === "not-found") return null;
+  return (
+    <section class="info" aria-label="About this stream">
+      <div class="info-main">
+        <h1>{watch.title ?? "\u00a0"}</h1>
+        <div class="facts">
+          {badge && <span class={`badge badge-${watch.view.name}`}>{badge}</span>}
+          <span class="viewers" aria-live="polite">
+            <EyeIcon />
+            {`${formatCount(watch.viewers)} watching`}
+          </span>
+          {socket === "closed" && <span class="quiet">Reconnecting to the counter…</span>}
+        </div>
+        {watch.notice && <p class="quiet">{watch.notice}</p>}
+      </div>
+      <CopyLink />
+    </section>
+  );
+}
+
+const COPIED_MS = 2_000;
+
+function CopyLink() {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await copyText(location.href);
+    setCopied(true);
+    setTimeout(() => setCopied(false), COPIED_MS);
+  };
+  return (
+    <button class="button button-quiet" type="button" onClick={() => void copy()}>
+      <LinkIcon />
+      <span aria-live="polite">{copied ? "Link copied" : "Copy link"}</span>
+    </button>
+  );
+}
+
+/** The clipboard exists on secure pages only; elsewhere the address is shown to copy by hand. */
+async function copyText(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    prompt("Copy this link", text);
+  }
+}

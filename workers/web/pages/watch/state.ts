@@ -1,0 +1,103 @@
+import type { StreamResource } from "../../../../domain/protocol/api.ts";
+import type { ServerFrame } from "../../../../domain/protocol/events.ts";
+
+/** What the stream does, as far as this page knows. A `broadcast` of null: seen playing, not yet told its number. */
+export type View =
+  | { name: "connecting" }
+  | { name: "waiting" }
+  | { name: "live"; broadcast: number | null }
+  | { name: "reconnecting"; broadcast: number }
+  | { name: "ended"; broadcast: number; durationSeconds: number | null; reason: string | null }
+  | { name: "not-found" };
+
+/** All that a watch page shows about its stream. */
+export interface WatchState {
+  view: View;
+  title: string | null;
+  viewers: number;
+  peak: number;
+  /** The server's last complaint, in words; null where all is well. */
+  notice: string | null;
+}
+
+/** A stream as the API tells it: the part that the page uses. */
+export type StreamDetails = Pick<StreamResource, "title" | "status" | "broadcast" | "peak_viewers" | "end_reason" | "started_at" | "ended_at">;
+
+/** A server frame, or what the page finds out by itself. */
+export type WatchEvent =
+  | Pick<ServerFrame & { event: "connection_established" }, "event" | "data">
+  | Pick<ServerFrame & { event: "viewer_count_changed" }, "event" | "data">
+  | Pick<ServerFrame & { event: "stream_started" }, "event" | "data">
+  | Pick<ServerFrame & { event: "stream_reconnecting" }, "event" | "data">
+  | Pick<ServerFrame & { event: "stream_ended" }, "event" | "data">
+  | Pick<ServerFrame & { event: "error" }, "event" | "data">
+  | { event: "not_found" }
+  | { event: "details"; data: StreamDetails }
+  /** The video plays though no socket has said anything. */
+  | { event: "seen_playing" };
+
+/** Before anything is known. */
+export const INITIAL_STATE: WatchState = { view: { name: "connecting" }, title: null, viewers: 0, peak: 0, notice: null };
+
+/** The state after `event`. */
+export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
+  switch (event.event) {
+    case "connection_established": {
+      const { stream, viewer_count, peak_viewers } = event.data;
+      const view = viewOf(stream.status, stream.broadcast, state.view);
+      return { view, title: stream.title, viewers: viewer_count, peak: peak_viewers, notice: null };
+    }
+    case "viewer_count_changed":
+      return { ...state, viewers: event.data.viewer_count, peak: event.data.peak_viewers };
+    case "stream_started":
+      return { ...state, view: { name: "live", broadcast: event.data.broadcast } };
+    case "stream_reconnecting":
+      return { ...state, view: { name: "reconnecting", broadcast: event.data.broadcast } };
+    case "stream_ended": {
+      const { broadcast, duration_seconds, reason, peak_viewers } = event.data;
+      return { ...state, peak: peak_viewers, view: { name: "ended", broadcast, durationSeconds: duration_seconds, reason } };
+    }
+    case "error":
+      return { ...state, notice: event.data.message };
+    case "not_found":
+      return { ...state, view: { name: "not-found" } };
+    case "details":
+      return withDetails(state, event.data);
+    case "seen_playing":
+      return state.view.name === "connecting" ? { ...state, view: { name: "live", broadcast: null } } : state;
+  }
+}
+
+function viewOf(status: StreamDetails["status"], broadcast: number, before: View): View {
+  switch (status) {
+    case "pending":
+      return { name: "waiting" };
+    case "active":
+      return { name: "live", broadcast };
+    case "reconnecting":
+      return { name: "reconnecting", broadcast };
+    case "completed":
+    case "error":
+      if (before.name === "ended" && before.broadcast === broadcast) return before;
+      return { name: "ended", broadcast, durationSeconds: null, reason: status === "error" ? "error" : null };
+  }
+}
+
+/** The API's answer is older than any frame, so it only fills what frames left open. */
+function withDetails(state: WatchState, details: StreamDetails): WatchState {
+  const title = state.title ?? details.title;
+  const view = state.view.name === "connecting" ? viewOf(details.status, details.broadcast, state.view) : state.view;
+  if (view.name !== "ended" || view.broadcast !== details.broadcast || view.durationSeconds !== null) return { ...state, title, view };
+  return {
+    ...state,
+    title,
+    peak: Math.max(state.peak, details.peak_viewers),
+    view: { ...view, durationSeconds: durationOf(details), reason: view.reason ?? details.end_reason },
+  };
+}
+
+function durationOf({ started_at, ended_at }: StreamDetails): number | null {
+  if (started_at === null || ended_at === null) return null;
+  const seconds = (Date.parse(ended_at) - Date.parse(started_at)) / 1000;
+  return seconds >= 0 ? seconds : null;
+}

@@ -1,0 +1,55 @@
+import { type Context, Hono } from "hono";
+import { streamIdsOf } from "../store/tokens.ts";
+import { Store } from "../store/store.ts";
+import type { Surface } from "../surface.ts";
+
+const SECURITY_HEADERS = {
+  "Content-Security-Policy":
+    "default-src 'self'; media-src 'self' blob:; connect-src 'self' ws: wss:; img-src 'self' data:; worker-src 'self' blob:; " +
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'",
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "strict-origin-when-cross-origin",
+};
+
+/** The pages, from the built assets. */
+export const web = new Hono<Surface>();
+
+web.get("/", (c) => page(c, "/index.html", 200));
+
+web.get("/watch/:id", async (c) => {
+  const id = await streamIdsOf(c.env).parse(c.req.param("id"));
+  if (id === null) return page(c, "/404.html", 404);
+  // The page works without its title: a database that is away is no reason not to watch.
+  const facts = await new Store(c.env.DB).findPublicFacts(id).catch(() => null);
+  const answer = await page(c, "/watch.html", 200);
+  if (facts === null) return answer;
+  return new HTMLRewriter()
+    .on("title", { element: (element) => void element.setInnerContent(`${facts.title} · Nova Edge`) })
+    .on('meta[property="og:title"]', { element: (element) => void element.setAttribute("content", facts.title) })
+    .on('meta[name="description"]', { element: (element) => void element.setAttribute("content", facts.description || facts.title) })
+    .transform(answer);
+});
+
+web.get("/assets/*", async (c) => {
+  const answer = await c.env.ASSETS.fetch(c.req.raw);
+  if (!answer.ok) return page(c, "/404.html", 404);
+  const headers = new Headers(answer.headers);
+  // File names carry a hash of what is in them.
+  headers.set("Cache-Control", "public, max-age=31536000, immutable");
+  return new Response(answer.body, { status: answer.status, headers });
+});
+
+/** An address that nothing answers to: a page for people, the error body for programs. */
+export function answerNotFound(c: Context<Surface>): Response | Promise<Response> {
+  if (c.req.header("Accept")?.includes("text/html")) return page(c, "/404.html", 404);
+  return c.json({ error: "not_found", message: "nothing lives at this address", request_id: c.get("requestId") }, 404, { "Cache-Control": "no-store" });
+}
+
+async function page(c: Context<Surface>, path: string, status: number): Promise<Response> {
+  // Assets are served without `.html` at the end; the asset router redirects otherwise.
+  const asset = await c.env.ASSETS.fetch(new URL(path.replace(/(index)?\.html$/, ""), c.req.url));
+  return new Response(asset.body, {
+    status: asset.ok ? status : 503,
+    headers: { "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store", ...SECURITY_HEADERS },
+  });
+}
