@@ -41,7 +41,11 @@ export default defineConfig({
     // hls.js is that large, and loads beside the page.
     chunkSizeWarningLimit: 700,
     rolldownOptions: {
-      input: { index: path("workers/web/pages/index.html"), watch: path("workers/web/pages/watch.html"), lost: path("workers/web/pages/404.html") },
+      input: {
+        index: path("workers/web/pages/index.html"),
+        watch: path("workers/web/pages/watch.html"),
+        lost: path("workers/web/pages/404.html"),
+      },
     },
   },
 });

@@ -8,3 +8,8 @@ export type Millis = number;
 export function isoTime(at: Millis): string {
   return new Date(at).toISOString();
 }
+
+/** The same, where the time may not have come. */
+export function isoTimeOrNull(at: Millis | null): string | null {
+  return at === null ? null : isoTime(at);
+}

@@ -32,7 +32,9 @@ const Environment = z.object({
 export function readOriginConfig(env: Record<string, string | undefined>, temporaryDirectory: string): OriginConfig {
   const result = Environment.safeParse(env);
   if (!result.success) {
-    throw new Error(`the origin's settings are not right: ${result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ")}`);
+    throw new Error(
+      `the origin's settings are not right: ${result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ")}`,
+    );
   }
   const { data } = result;
   return {

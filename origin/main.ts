@@ -5,6 +5,8 @@ import { Origin } from "./origin.ts";
 
 // The origin as its container runs it. Settings come from the environment; see docs/operating.md.
 const config = readOriginConfig(process.env, tmpdir());
+// The processes that the origin starts inherit the environment, and have no use for its token.
+delete process.env.ORIGIN_TOKEN;
 const log = createLog(config.logLevel);
 const origin = new Origin(config, log);
 let ending = false;

@@ -46,7 +46,7 @@ export class Session {
 
   /** Process id of the session's FFmpeg; null where none runs. */
   get transcoderPid(): number | null {
-    return this.#pipeline?.pid ?? null;
+    return this.#pipeline?.ffmpegPid ?? null;
   }
 
   /** Ends the session from our side; the encoder is told why. */
@@ -60,7 +60,10 @@ export class Session {
     if (answer === null) return;
     const lease: Lease = { stream: answer.stream_id, epoch: answer.epoch, lease: answer.lease };
     const log = child(this.#context.log, { stream: answer.stream_id, epoch: answer.epoch });
-    log.info({ broadcast: answer.broadcast, software: this.#publication.software, remote: this.#publication.remoteAddress }, "publish accepted");
+    log.info(
+      { broadcast: answer.broadcast, software: this.#publication.software, remote: this.#publication.remoteAddress },
+      "publish accepted",
+    );
     try {
       await this.#live(answer, lease, log);
     } catch (error) {
@@ -136,7 +139,7 @@ export class Session {
   }
 
   async #heartbeat(lease: Lease, pipeline: Pipeline, log: Log): Promise<void> {
-    const health: Heartbeat = pipeline.stats(Date.now());
+    const health: Heartbeat = pipeline.stats(performance.now());
     try {
       const answer = HeartbeatAnswer.parse(await this.#context.edge.call(lease, "POST", "/heartbeat", health));
       if (answer.action === "stop") this.#fence(answer.reason ?? "the edge asked this stream to stop");

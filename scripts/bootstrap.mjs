@@ -25,12 +25,21 @@ function installDependencies() {
   const stamp = join(root, "node_modules", ".nova-edge-lock");
   if (existsSync(pinnedNode) && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   console.error("nova-edge: installing dependencies (once; about half a minute)…");
-  const install = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
-  if (install.status !== 0) fail("npm ci failed: see the lines above, mend what they name, and try again");
+  // Not `npm ci`: it wants the lock file to name the native packages of every platform, also those a registry does not have.
+  const install = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    shell: process.platform === "win32",
+  });
+  if (install.status !== 0) fail("npm install failed: see the lines above, mend what they name, and try again");
   if (!existsSync(pinnedNode)) {
     // Where install scripts are switched off, the pinned Node did not unpack itself.
-    const rebuild = spawnSync("npm", ["rebuild", "node", "workerd", "esbuild", "--ignore-scripts=false"], { cwd: root, stdio: ["ignore", 2, 2] });
-    if (rebuild.status !== 0 || !existsSync(pinnedNode)) fail("the pinned Node did not install: run `npm rebuild node --ignore-scripts=false`");
+    const rebuild = spawnSync("npm", ["rebuild", "node", "workerd", "esbuild", "--ignore-scripts=false"], {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+    });
+    if (rebuild.status !== 0 || !existsSync(pinnedNode))
+      fail("the pinned Node did not install: run `npm rebuild node --ignore-scripts=false`");
   }
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, wanted);
@@ -44,7 +53,10 @@ function installSystemPackages(packages) {
   console.error(`nova-edge: installing ${missing.join(", ")} with apt-get (once; a minute or two)…`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   spawnSync("apt-get", ["update", "-qq"], { stdio: ["ignore", 2, 2], env });
-  const install = spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], { stdio: ["ignore", "ignore", 2], env });
+  const install = spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], {
+    stdio: ["ignore", "ignore", 2],
+    env,
+  });
   if (install.status !== 0 || missing.some((name) => !has(name))) fail(byHand);
 }
 
@@ -57,6 +69,7 @@ installDependencies();
 installSystemPackages(withChromium ? ["ffmpeg", "chromium"] : ["ffmpeg"]);
 
 const env = { ...process.env, PATH: `${join(root, "node_modules", ".bin")}${process.platform === "win32" ? ";" : ":"}${process.env.PATH}` };
+env.WRANGLER_LOG ??= "error";
 env.WRANGLER_SEND_METRICS ??= "false";
 env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 env.WRANGLER_REGISTRY_PATH ??= join(root, "node_modules", ".cache", "nova-edge-registry");

@@ -1,43 +1,44 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { loadSecrets, readLocalSettings } from "./local/settings.ts";
-import { encodeTestPattern } from "./local/test-pattern.ts";
+import { publishFlv } from "./local/publish-flv.ts";
+import { loadSecrets, readLocalSettings, StartError } from "./local/settings.ts";
+import { testPatternArgs } from "./local/test-pattern.ts";
 
 // Creates a stream on the running platform and pushes a test pattern with a clock and a tone to it, until Ctrl-C.
-const settings = readLocalSettings(process.env);
-const site = `http://localhost:${settings.port}`;
+async function demo(): Promise<void> {
+  const settings = readLocalSettings(process.env);
+  const site = `http://localhost:${settings.port}`;
+  if (!existsSync(settings.dataDir)) throw new StartError(`nothing runs here yet: start it with npm start, in another terminal`);
+  const { ADMIN_API_KEY } = loadSecrets(settings.dataDir, process.env);
+  const answer = await fetch(`${site}/api/v1/streams`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${ADMIN_API_KEY}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ title: "Demo: test pattern and tone" }),
+    signal: AbortSignal.timeout(10_000),
+  }).catch(() => {
+    throw new StartError(`nothing answers at ${site}: start it with npm start, in another terminal`);
+  });
+  if (answer.status === 401)
+    throw new StartError("the API key is not the running platform's: use the same ADMIN_API_KEY and DATA_DIR as npm start");
+  if (answer.status !== 201) throw new StartError(`the stream could not be created: ${answer.status} ${await answer.text()}`);
+  const stream = (await answer.json()) as { watch_url: string; stream_key: string; playback: { hls: string } };
 
-function fail(message: string): never {
-  console.error(`nova-edge: ${message}`);
-  process.exit(1);
+  const pattern = { width: 1280, height: 720, fps: 30, videoKbps: 2500, keyframeSeconds: 2 };
+  const ffmpeg = spawn("ffmpeg", testPatternArgs(pattern, Date.now()), { stdio: ["ignore", "pipe", "inherit"] });
+  const end = () => ffmpeg.kill("SIGTERM");
+  for (const event of ["SIGINT", "SIGTERM", "message", "disconnect"]) process.on(event, end);
+  console.log(`\n  Watch     ${stream.watch_url}\n  Playlist  ${stream.playback.hls}\n\n  Pushing a test pattern; Ctrl-C stops it.\n`);
+  try {
+    await publishFlv(settings.rtmpPort, stream.stream_key, ffmpeg.stdout);
+  } finally {
+    end();
+  }
 }
 
-if (!existsSync(settings.dataDir)) fail(`nothing runs with the data directory ${settings.dataDir}: run npm start first, in another terminal`);
-const { ADMIN_API_KEY } = loadSecrets(settings.dataDir, process.env);
-const answer = await fetch(`${site}/api/v1/streams`, {
-  method: "POST",
-  headers: { Authorization: `Bearer ${ADMIN_API_KEY}`, "Content-Type": "application/json" },
-  body: JSON.stringify({ title: "Demo: test pattern and tone" }),
-  signal: AbortSignal.timeout(10_000),
-}).catch(() => fail(`nothing answers at ${site}: run npm start first, in another terminal`));
-if (answer.status === 401) fail("the API key is not the running platform's: start the demo with the same ADMIN_API_KEY as npm start");
-if (answer.status !== 201) fail(`the stream could not be created: ${answer.status} ${await answer.text()}`);
-const stream = (await answer.json()) as { watch_url: string; stream_key: string; playback: { hls: string } };
-
-const publisher = encodeTestPattern({ width: 1280, height: 720, fps: 30, videoKbps: 2500, keyframeSeconds: 2 });
-// The key goes through a pipe, not on a command line that others on this machine can read.
-const ffmpeg = spawn("ffmpeg", publisher.args, { stdio: ["ignore", "pipe", "inherit"] });
-const { publishFlv } = await import("./local/publish-flv.ts");
-console.log(`
-  Watch     ${stream.watch_url}
-  Playlist  ${stream.playback.hls}
-
-  Pushing a test pattern, Ctrl-C stops it.
-`);
-const end = () => ffmpeg.kill("SIGTERM");
-process.on("SIGINT", end);
-process.on("SIGTERM", end);
-process.on("message", end);
-process.on("disconnect", end);
-await publishFlv(`rtmp://127.0.0.1:${settings.rtmpPort}/live`, stream.stream_key, ffmpeg.stdout).catch((error: Error) => fail(error.message));
-process.exit(0);
+try {
+  await demo();
+  process.exit(0);
+} catch (error) {
+  console.error(`nova-edge: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}

@@ -1,10 +1,10 @@
 import { Hono } from "hono";
+import { health } from "./api/health.ts";
 import { api } from "./api/streams.ts";
 import { events } from "./events/socket.ts";
 import { originLink } from "./origin-link/routes.ts";
 import { playback } from "./playback/routes.ts";
 import { answerError, type Surface } from "./surface.ts";
-import { health } from "./api/health.ts";
 import { answerNotFound, web } from "./web/routes.ts";
 
 export { LiveStream } from "../durable-objects/live-stream/live-stream.ts";

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { z } from "zod";
+import type { z } from "zod";
 import { NovaError } from "../domain/errors.ts";
 import type { ErrorBody } from "../domain/protocol/api.ts";
 import type { StreamId } from "../domain/stream-id.ts";
@@ -19,7 +19,12 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
   if (result.success) return result.data;
   const details = result.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message }));
   const [first] = details;
-  throw new NovaError(400, "invalid_request", first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`, details);
+  throw new NovaError(
+    400,
+    "invalid_request",
+    first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`,
+    details,
+  );
 }
 
 /** A JSON body by a schema. Throws 413 `body_too_large` over `maxBytes`, 400 `invalid_json`, 400 `invalid_request`. */
@@ -82,7 +87,9 @@ function unavailable(error: unknown, c: Context<Surface>): NovaError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
   // The path may hold a stream id, never a key; the query is left out.
-  console.error(JSON.stringify({ event: "request_failed", request_id: c.get("requestId"), method: c.req.method, path: c.req.path, error: text }));
+  console.error(
+    JSON.stringify({ event: "request_failed", request_id: c.get("requestId"), method: c.req.method, path: c.req.path, error: text }),
+  );
   if (/D1_ERROR|D1 DB|Network connection lost|overloaded/i.test(text)) {
     return new NovaError(503, "unavailable", "a dependency does not answer right now: try again in a few seconds");
   }

@@ -1,6 +1,6 @@
 import { NovaError } from "../errors.ts";
-import type { EndReason } from "../protocol/origin-link.ts";
 import type { StreamStatus } from "../protocol/events.ts";
+import type { EndReason } from "../protocol/origin-link.ts";
 import type { Millis } from "../time.ts";
 
 /** A lease that is not renewed for this long is free for another encoder. */

@@ -21,7 +21,15 @@ const lifecycle = { stream_id: streamId, broadcast: count, timestamp };
 const eventData = {
   connection_established: z.object({
     instance: z.string(),
-    stream: z.object({ id: streamId, title: z.string(), status: StreamStatus, broadcast: count }),
+    stream: z.object({
+      id: streamId,
+      title: z.string(),
+      status: StreamStatus,
+      broadcast: count,
+      started_at: timestamp.nullable(),
+      ended_at: timestamp.nullable(),
+      end_reason: z.string().nullable(),
+    }),
     viewer_count: count,
     peak_viewers: count,
     /** Names of the video renditions that can be chosen. */
@@ -30,7 +38,11 @@ const eventData = {
   }),
   viewer_count_changed: z.object({ stream_id: streamId, viewer_count: count, peak_viewers: count, timestamp }),
   stream_started: z.object(lifecycle),
-  stream_reconnecting: z.object({ ...lifecycle, reason: z.string(), /** The broadcast completes then, if no encoder comes back. */ deadline: timestamp }),
+  stream_reconnecting: z.object({
+    ...lifecycle,
+    reason: z.string(),
+    /** The broadcast completes then, if no encoder comes back. */ deadline: timestamp,
+  }),
   stream_ended: z.object({ ...lifecycle, duration_seconds: z.number().nonnegative(), peak_viewers: count, reason: z.string() }),
   error: z.object({ code: z.string(), message: z.string(), recoverable: z.boolean() }),
 } as const;

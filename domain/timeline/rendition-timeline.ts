@@ -145,7 +145,11 @@ export class RenditionTimeline {
 
   #refuseFarAhead(msn: number): void {
     if (msn > this.#head + MAX_SEGMENTS_AHEAD) {
-      throw new NovaError(409, "too_far_ahead", `segment ${msn} is more than ${MAX_SEGMENTS_AHEAD} past the last complete one, ${this.#head}`);
+      throw new NovaError(
+        409,
+        "too_far_ahead",
+        `segment ${msn} is more than ${MAX_SEGMENTS_AHEAD} past the last complete one, ${this.#head}`,
+      );
     }
   }
 }

@@ -164,7 +164,8 @@ export class Timeline {
       msn: remnant.msn,
       epoch: epoch.epoch,
       duration: saved === null ? this.#neighbourDuration(remnant) : parts.reduce((sum, part) => sum + part.duration, 0),
-      pdt: before !== undefined && before.epoch === epoch.epoch ? before.pdt + before.duration * 1000 : (epoch.startedAt ?? before?.pdt ?? 0),
+      pdt:
+        before !== undefined && before.epoch === epoch.epoch ? before.pdt + before.duration * 1000 : (epoch.startedAt ?? before?.pdt ?? 0),
       size: saved?.size ?? 0,
       digest: saved?.digest ?? "",
       gap: saved === null,
@@ -232,7 +233,8 @@ export class Timeline {
     if (timeline === undefined || !start.renditions.includes(rendition)) {
       throw new NovaError(404, "rendition_not_found", `epoch ${epoch} announced no rendition ${rendition}: PUT its tracks first`);
     }
-    if (msn < start.firstMsn) throw new NovaError(409, "msn_taken", `epoch ${epoch} starts at segment ${start.firstMsn}, ${msn} is not its own`);
+    if (msn < start.firstMsn)
+      throw new NovaError(409, "msn_taken", `epoch ${epoch} starts at segment ${start.firstMsn}, ${msn} is not its own`);
     return timeline;
   }
 }

@@ -1,15 +1,24 @@
 import { DurableObject } from "cloudflare:workers";
 import { Broadcast, type Connection, LEASE_MS, type Transition } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { PING_INTERVAL_MS, type ServerEvent, type StreamStatus } from "../../domain/protocol/events.ts";
-import type { EndRequest, Heartbeat, HeartbeatAnswer, PartAnswer, PublishAnswer, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import { PING_INTERVAL_MS, type ServerEvent } from "../../domain/protocol/events.ts";
+import type {
+  EndRequest,
+  Heartbeat,
+  HeartbeatAnswer,
+  PartAnswer,
+  PublishAnswer,
+  TracksRequest,
+} from "../../domain/protocol/origin-link.ts";
+import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
-import { isoTime, type Millis } from "../../domain/time.ts";
+import { lifecycleEvent } from "./lifecycle-event.ts";
 import { MediaWindow, notStarted, type PartBytes } from "./media-window.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { Presence } from "./presence.ts";
-import { COUNT_INTERVAL_MS, RETRY_MS, saveProjection } from "./projection.ts";
+import { type LiveFacts, Projector } from "./projector.ts";
+import { Settler } from "./settler.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
 
 /** Bindings that the object needs. */
@@ -24,17 +33,6 @@ export interface Holder {
   lease: string;
 }
 
-/** A stream's live facts, exact at the time of the answer. */
-export interface LiveFacts {
-  status: StreamStatus;
-  broadcast: number;
-  viewerCount: number;
-  peakViewers: number;
-  startedAt: Millis | null;
-  endedAt: Millis | null;
-  endReason: string | null;
-}
-
 /** A playlist's text, and whether it may still change. */
 export interface PlaylistAnswer {
   text: string;
@@ -43,8 +41,8 @@ export interface PlaylistAnswer {
 
 const SEGMENT_TARGET_SECONDS = 2;
 const PART_TARGET_SECONDS = 0.5;
-/** After so many failures of R2 the open segments of an ended epoch are given up as gaps. */
-const SETTLE_ATTEMPTS = 5;
+/** How soon a changed viewer count is in D1. */
+const COUNT_IN_D1_MS: Millis = 10_000;
 
 /**
  * One stream: its lifecycle, live window, audience and sockets. A shell: the rules are in `domain/`. Memory is a cache of
@@ -55,13 +53,11 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #broadcast: Broadcast;
   readonly #media: MediaWindow;
   readonly #presence: Presence;
+  readonly #settler: Settler;
+  readonly #projector: Projector;
   #config: StreamConfig | null;
-  #projection: { version: number; dueAt: Millis | null };
   /** When the alarm is set for, as far as this life of the object knows. */
   #alarmAt: Millis | null = null;
-  #settling: Promise<void> | null = null;
-  #settleFailures = 0;
-  #settleAt: Millis | null = null;
 
   constructor(ctx: DurableObjectState, env: LiveStreamEnv) {
     super(ctx, env);
@@ -74,8 +70,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#broadcast = new Broadcast(kept);
     this.#media = new MediaWindow(this.#storage, () => this.#streamId());
     this.#presence = new Presence(ctx, this.#storage, () => this.#announceCount());
-    this.#projection = this.#storage.load("projection") ?? { version: 0, dueAt: null };
-    this.#settleAt = this.#media.hasRemnants ? now : null;
+    this.#settler = new Settler(this.#media, env.MEDIA, now);
+    this.#projector = new Projector(this.#storage, env.DB, () => ({ id: this.#streamId(), ...this.facts() }));
     this.#schedule(now);
   }
 
@@ -233,8 +229,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       this.#saveBroadcast(now);
       this.#apply(transition, now);
     }
-    if (this.#settleAt !== null && this.#settleAt <= now) this.#settle();
-    if (this.#projection.dueAt !== null && this.#projection.dueAt <= now) await this.#project(now);
+    if (isDue(this.#settler.dueAt, now)) this.#settle();
+    if (isDue(this.#projector.dueAt, now)) await this.#projector.write(now);
     this.#schedule(now);
   }
 
@@ -274,35 +270,28 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   #apply(transition: Transition | null, now: Millis): void {
     if (transition === null) return;
     if (transition.kind === "started") this.#presence.restartPeak();
-    this.#presence.tell(this.#describe(transition, now), now);
-    this.#markForProjection(now);
-    this.#schedule(now);
-  }
-
-  #describe(transition: Transition, now: Millis): ServerEvent {
-    const lifecycle = { stream_id: this.#streamId(), broadcast: transition.broadcast, timestamp: isoTime(now) };
-    switch (transition.kind) {
-      case "started":
-      case "resumed":
-        return { event: "stream_started", data: lifecycle };
-      case "reconnecting":
-        return { event: "stream_reconnecting", data: { ...lifecycle, reason: transition.reason, deadline: isoTime(transition.deadline) } };
-      case "ended": {
-        const duration_seconds = transition.startedAt === null ? 0 : (transition.endedAt - transition.startedAt) / 1000;
-        return { event: "stream_ended", data: { ...lifecycle, duration_seconds, peak_viewers: this.#presence.peak, reason: transition.reason } };
-      }
-    }
+    this.#presence.tell(lifecycleEvent(transition, this.#streamId(), this.#presence.peak, now), now);
+    this.#projector.mark(now);
+    this.ctx.waitUntil(this.#projector.write(now).finally(() => this.#schedule(Date.now())));
   }
 
   #established(): ServerEvent {
-    const { status, number: broadcast } = this.#broadcast;
+    const facts = this.facts();
     return {
       event: "connection_established",
       data: {
         instance: this.#presence.instance,
-        stream: { id: this.#streamId(), title: this.#config?.title ?? "", status, broadcast },
-        viewer_count: this.#presence.count,
-        peak_viewers: this.#presence.peak,
+        stream: {
+          id: this.#streamId(),
+          title: this.#config?.title ?? "",
+          status: facts.status,
+          broadcast: facts.broadcast,
+          started_at: isoTimeOrNull(facts.startedAt),
+          ended_at: isoTimeOrNull(facts.endedAt),
+          end_reason: facts.endReason,
+        },
+        viewer_count: facts.viewerCount,
+        peak_viewers: facts.peakViewers,
         qualities: this.#media.qualities,
         ping_interval_ms: PING_INTERVAL_MS,
       },
@@ -311,9 +300,14 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   #announceCount(): void {
     const now = Date.now();
-    const data = { stream_id: this.#streamId(), viewer_count: this.#presence.count, peak_viewers: this.#presence.peak, timestamp: isoTime(now) };
+    const data = {
+      stream_id: this.#streamId(),
+      viewer_count: this.#presence.count,
+      peak_viewers: this.#presence.peak,
+      timestamp: isoTime(now),
+    };
     this.#presence.tell({ event: "viewer_count_changed", data }, now);
-    this.#markForProjection(now + COUNT_INTERVAL_MS);
+    this.#projector.mark(now + COUNT_IN_D1_MS);
     this.#schedule(now);
   }
 
@@ -323,55 +317,15 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   #settle(): void {
-    if (this.#settling !== null) return;
-    const giveUp = this.#settleFailures >= SETTLE_ATTEMPTS;
-    this.#settling = this.#media
-      .settle(this.env.MEDIA, giveUp)
-      .then(() => {
-        this.#settleFailures = 0;
-        this.#settleAt = this.#media.hasRemnants ? Date.now() : null;
-      })
-      .catch((error: unknown) => {
-        this.#settleFailures += 1;
-        this.#settleAt = Date.now() + 1_000 * this.#settleFailures;
-        console.warn(JSON.stringify({ event: "settle_failed", stream: this.#streamId(), attempt: this.#settleFailures, error: String(error) }));
-      })
-      .finally(() => {
-        this.#settling = null;
-        this.#schedule(Date.now());
-      });
-    this.ctx.waitUntil(this.#settling);
-  }
-
-  /** The projection is due at `at`, or earlier where it was already. A status change goes out at once. */
-  #markForProjection(at: Millis): void {
-    const { version, dueAt } = this.#projection;
-    this.#projection = { version: version + 1, dueAt: Math.min(dueAt ?? at, at) };
-    this.#storage.save("projection", this.#projection);
-    const now = Date.now();
-    if (at <= now) this.ctx.waitUntil(this.#project(now));
-  }
-
-  /** Brings D1 up to date; where D1 is away the live stream does not notice. */
-  async #project(now: Millis): Promise<void> {
-    const { version } = this.#projection;
-    try {
-      await saveProjection(this.env.DB, { id: this.#streamId(), version, ...this.facts() }, now);
-      if (this.#projection.version === version) this.#projection = { version, dueAt: null };
-      else this.#projection.dueAt ??= now + COUNT_INTERVAL_MS;
-    } catch (error) {
-      this.#projection = { ...this.#projection, dueAt: Date.now() + RETRY_MS };
-      console.warn(JSON.stringify({ event: "projection_failed", stream: this.#streamId(), error: String(error) }));
-    }
-    this.#storage.save("projection", this.#projection);
-    this.#schedule(Date.now());
+    this.ctx.waitUntil(this.#settler.run().finally(() => this.#schedule(Date.now())));
   }
 
   /** One alarm for all that is due. It is only ever moved earlier; when it fires too early it is set anew. */
   #schedule(now: Millis): void {
-    const due = [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(now), this.#projection.dueAt, this.#settleAt].filter((at) => at !== null);
-    if (due.length === 0) return;
-    const at = Math.max(Math.min(...due), now);
+    const due = [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(now), this.#projector.dueAt, this.#settler.dueAt];
+    const times = due.filter((at) => at !== null);
+    if (times.length === 0) return;
+    const at = Math.max(Math.min(...times), now);
     if (this.#alarmAt !== null && this.#alarmAt <= at) return;
     this.#alarmAt = at;
     this.ctx.waitUntil(this.ctx.storage.setAlarm(at));
@@ -390,4 +344,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     if (this.#config === null) throw new NovaError(404, "stream_not_found", "no such stream");
     return this.#config.id;
   }
+}
+
+function isDue(at: Millis | null, now: Millis): boolean {
+  return at !== null && at <= now;
 }

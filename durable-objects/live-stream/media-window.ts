@@ -1,13 +1,19 @@
 import type { Connection } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { type BroadcastFacts, composeMediaPlaylist, composeMultivariantPlaylist, mediaPath, segmentFile } from "../../domain/hls/live-playlists.ts";
+import {
+  type BroadcastFacts,
+  composeMediaPlaylist,
+  composeMultivariantPlaylist,
+  mediaPath,
+  segmentFile,
+} from "../../domain/hls/live-playlists.ts";
 import { encodeMediaPlaylist } from "../../domain/hls/media-playlist.ts";
 import { encodeMultivariantPlaylist } from "../../domain/hls/multivariant-playlist.ts";
 import type { Declared, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import type { Millis, Seconds } from "../../domain/time.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
 import { type Remnant, Timeline } from "../../domain/timeline/timeline.ts";
-import type { Millis, Seconds } from "../../domain/time.ts";
 import type { BroadcastTracks, LiveStreamStorage } from "./storage.ts";
 
 /** How much stays listed behind the live edge. */
@@ -77,11 +83,19 @@ export class MediaWindow {
       const known = this.#tracks.partTargets;
       const differs = Object.entries(partTargets).some(([name, target]) => known[name] !== undefined && known[name] !== target);
       if (differs || request.target_duration !== this.#tracks.targetDuration) {
-        throw new NovaError(409, "declared_differs", "this broadcast declared other durations with its first epoch, and they cannot change");
+        throw new NovaError(
+          409,
+          "declared_differs",
+          "this broadcast declared other durations with its first epoch, and they cannot change",
+        );
       }
       this.#tracks = { ...this.#tracks, tracks: request.renditions, partTargets: { ...known, ...partTargets } };
     }
-    this.#timeline.setTracks(connection.epoch, request.started_at, request.renditions.map((track) => track.name));
+    this.#timeline.setTracks(
+      connection.epoch,
+      request.started_at,
+      request.renditions.map((track) => track.name),
+    );
     this.#storage.save("tracks", this.#tracks as BroadcastTracks);
     this.#saveTimeline();
   }
@@ -89,7 +103,8 @@ export class MediaWindow {
   /** The init segment of a rendition is in R2. Throws 409 `conflict` for other bytes than before. */
   addInit(epoch: number, rendition: string, digest: string): void {
     const known = this.#storage.loadInits().find((init) => init.epoch === epoch && init.rendition === rendition);
-    if (known !== undefined && known.digest !== digest) throw new NovaError(409, "conflict", `init of ${rendition} exists with other bytes`);
+    if (known !== undefined && known.digest !== digest)
+      throw new NovaError(409, "conflict", `init of ${rendition} exists with other bytes`);
     if (known === undefined) this.#storage.saveInit(epoch, rendition, digest);
     this.#timeline.addInit(epoch, rendition);
   }
@@ -103,7 +118,11 @@ export class MediaWindow {
   /** A segment is in R2: lists it, and moves the window. */
   commit(rendition: string, segment: Omit<Segment, "parts">): void {
     if (Math.round(segment.duration) > (this.#tracks?.targetDuration ?? 0)) {
-      throw new NovaError(422, "segment_too_long", `segment ${segment.msn} lasts ${segment.duration} s, past the declared target duration (PL3)`);
+      throw new NovaError(
+        422,
+        "segment_too_long",
+        `segment ${segment.msn} lasts ${segment.duration} s, past the declared target duration (PL3)`,
+      );
     }
     const wasIndependent = this.#timeline.independent;
     for (const stored of this.#timeline.commit(rendition, segment)) this.#keep(stored.rendition, stored.segment);

@@ -64,7 +64,11 @@ export class LiveStreamStorage {
   }
 
   save<Name extends keyof Facts>(name: Name, value: Facts[Name]): void {
-    this.#sql.exec("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", name, JSON.stringify(value));
+    this.#sql.exec(
+      "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+      name,
+      JSON.stringify(value),
+    );
   }
 
   /** Forgets the media of the broadcast before. */
@@ -90,7 +94,12 @@ export class LiveStreamStorage {
   }
 
   saveSegment(rendition: string, segment: Segment): void {
-    this.#sql.exec("INSERT OR REPLACE INTO segments (rendition, msn, value) VALUES (?, ?, ?)", rendition, segment.msn, JSON.stringify(segment));
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO segments (rendition, msn, value) VALUES (?, ?, ?)",
+      rendition,
+      segment.msn,
+      JSON.stringify(segment),
+    );
   }
 
   /** Forgets segments that left the window. */
@@ -122,7 +131,12 @@ export class LiveStreamStorage {
   /** A part's bytes; null where it never came or has gone. */
   readPart(rendition: string, msn: number, part: number): Uint8Array | null {
     const rows = this.#sql
-      .exec<{ bytes: ArrayBuffer }>("SELECT bytes FROM parts WHERE rendition = ? AND msn = ? AND part = ? ORDER BY chunk", rendition, msn, part)
+      .exec<{ bytes: ArrayBuffer }>(
+        "SELECT bytes FROM parts WHERE rendition = ? AND msn = ? AND part = ? ORDER BY chunk",
+        rendition,
+        msn,
+        part,
+      )
       .toArray();
     return rows.length === 0 ? null : concatenate(rows.map((row) => new Uint8Array(row.bytes)));
   }

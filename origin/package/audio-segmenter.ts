@@ -82,6 +82,8 @@ export class AudioSegmenter {
     }
     if (this.#partEndsBefore(time, this.#segmentStart)) this.#open.closePart();
     this.#open.add({ ...sample, duration: Math.min(sample.duration, Math.floor(left * this.#timescale)) });
+    // The next frame's time is known: viewers need not wait for it.
+    if (this.#partEndsBefore((sample.dts + sample.duration) / this.#timescale, this.#segmentStart)) this.#open.closePart();
   }
 
   #partEndsBefore(time: number, segmentStart: number): boolean {

@@ -33,7 +33,11 @@ export function encodeChunk(chunk: { trackId: number; sequenceNumber: number; sa
     trun.writeInt32BE(sample.compositionOffset, at + 12);
   });
 
-  const moof = encodeBox("moof", encodeBox("mfhd", mfhd), encodeBox("traf", encodeBox("tfhd", tfhd), encodeBox("tfdt", tfdt), encodeBox("trun", trun)));
+  const moof = encodeBox(
+    "moof",
+    encodeBox("mfhd", mfhd),
+    encodeBox("traf", encodeBox("tfhd", tfhd), encodeBox("tfdt", tfdt), encodeBox("trun", trun)),
+  );
   // The run is the moof's last box, so its data offset stands at a fixed distance from the end.
   moof.writeInt32BE(moof.length + 8, moof.length - trun.length + 8);
   return Buffer.concat([moof, encodeBox("mdat", ...samples.map((sample) => sample.data))]);

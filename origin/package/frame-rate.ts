@@ -5,10 +5,32 @@ export interface FrameRate {
 }
 
 /** Rates that encoders use, slowest first. */
-const USUAL_RATES = [5, 6, 8, 10, 12, 12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60, 90, 100, 120000 / 1001, 120];
+const USUAL_RATES = [
+  5,
+  6,
+  8,
+  10,
+  12,
+  12.5,
+  15,
+  20,
+  24000 / 1001,
+  24,
+  25,
+  30000 / 1001,
+  30,
+  48,
+  50,
+  60000 / 1001,
+  60,
+  90,
+  100,
+  120000 / 1001,
+  120,
+];
 
-/** FLV counts whole milliseconds, so each end of a measured span is off by up to half of one, and encoders round down or up. */
-const ROUNDING_SECONDS = 0.0021;
+/** FLV counts whole milliseconds, and encoders round down or up: a span may be off by that much. */
+export const ROUNDING_SECONDS = 0.0021;
 
 /**
  * The rate of frames given in decode order, in seconds. `announced` is believed where the frames bear it out. Between two

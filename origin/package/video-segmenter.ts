@@ -1,4 +1,5 @@
 import { SEGMENT_SLACK_SECONDS, type VideoCadence } from "./cadence.ts";
+import { ROUNDING_SECONDS } from "./frame-rate.ts";
 import { type CutTarget, OpenSegment } from "./open-segment.ts";
 import type { Sample } from "./sample.ts";
 
@@ -67,6 +68,7 @@ export class VideoSegmenter {
     if (sample.key) this.#noteKey(sample);
     this.#add(sample);
     this.#nextDts = input.dts + input.duration;
+    if (this.#partIsFull()) this.#open.closePart();
   }
 
   /** Cuts what is open, short as it is. */
@@ -126,6 +128,13 @@ export class VideoSegmenter {
     const part = this.#open.partDuration;
     if (part + sample.duration / this.#timescale > partTarget + EPSILON_SECONDS) return true;
     return sample.key && part >= SHORTEST_PART * partTarget;
+  }
+
+  /** Whether no further frame can fit, so that viewers need not wait for that frame to find out. */
+  #partIsFull(): boolean {
+    const { partTarget, frameRate } = this.#cadence;
+    const part = this.#open.partDuration;
+    return frameRate !== null && part >= SHORTEST_PART * partTarget && part + 1 / frameRate - ROUNDING_SECONDS > partTarget;
   }
 
   #noteKey(sample: Sample): void {

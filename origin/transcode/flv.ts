@@ -105,7 +105,7 @@ export function encodeFlvTag(type: "audio" | "video", timestamp: number, body: B
   const tag = Buffer.allocUnsafe(TAG_HEADER_BYTES + body.length + LENGTH_BYTES);
   tag.writeUInt8(type === "audio" ? 8 : 9, 0);
   tag.writeUIntBE(body.length, 1, 3);
-  const bits = timestamp % 2 ** 32 >>> 0;
+  const bits = (timestamp % 2 ** 32) >>> 0;
   tag.writeUIntBE(bits & 0xffffff, 4, 3);
   tag.writeUInt8(bits >>> 24, 7);
   tag.writeUIntBE(0, 8, 3);

@@ -16,13 +16,43 @@ export interface MediaTag {
   body: Buffer;
 }
 
-const VIDEO_CODECS: Record<number, string> = { 2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6", 6: "Screen Video 2", 7: "H.264", 12: "HEVC" };
+const VIDEO_CODECS: Record<number, string> = {
+  2: "Sorenson H.263",
+  3: "Screen Video",
+  4: "VP6",
+  5: "VP6",
+  6: "Screen Video 2",
+  7: "H.264",
+  12: "HEVC",
+};
 const AUDIO_CODECS: Record<number, string> = {
-  0: "PCM", 1: "ADPCM", 2: "MP3", 3: "PCM", 4: "Nellymoser", 5: "Nellymoser", 6: "Nellymoser", 7: "G.711", 8: "G.711", 10: "AAC", 11: "Speex", 13: "Opus", 14: "MP3",
+  0: "PCM",
+  1: "ADPCM",
+  2: "MP3",
+  3: "PCM",
+  4: "Nellymoser",
+  5: "Nellymoser",
+  6: "Nellymoser",
+  7: "G.711",
+  8: "G.711",
+  10: "AAC",
+  11: "Speex",
+  13: "Opus",
+  14: "MP3",
 };
 const FOUR_CC: Record<string, string> = {
-  avc1: "H.264", hvc1: "HEVC", vvc1: "VVC", av01: "AV1", vp08: "VP8", vp09: "VP9",
-  mp4a: "AAC", Opus: "Opus", fLaC: "FLAC", "ac-3": "AC-3", "ec-3": "E-AC-3", ".mp3": "MP3",
+  avc1: "H.264",
+  hvc1: "HEVC",
+  vvc1: "VVC",
+  av01: "AV1",
+  vp08: "VP8",
+  vp09: "VP9",
+  mp4a: "AAC",
+  Opus: "Opus",
+  fLaC: "FLAC",
+  "ac-3": "AC-3",
+  "ec-3": "E-AC-3",
+  ".mp3": "MP3",
 };
 const KEY_FRAME = 1;
 const COMMAND_FRAME = 5;
@@ -74,7 +104,15 @@ function parseAudio(data: Buffer): MediaTag | null {
     const codec = FOUR_CC[name] ?? (/^[\x21-\x7e]{4}$/.test(name) ? name : "an unknown audio codec");
     const role = (first & 15) === 0 ? "config" : (first & 15) === 1 ? "frame" : "other";
     const payload = data.subarray(5);
-    return { type: "audio", codec, role, key: true, compositionOffset: 0, payload, body: encodeAacBody(role === "config" ? 0 : 1, payload) };
+    return {
+      type: "audio",
+      codec,
+      role,
+      key: true,
+      compositionOffset: 0,
+      payload,
+      body: encodeAacBody(role === "config" ? 0 : 1, payload),
+    };
   }
   const codec = AUDIO_CODECS[format] ?? `audio codec ${format}`;
   const role = codec === "AAC" && data.readUInt8(1) === 0 ? "config" : "frame";

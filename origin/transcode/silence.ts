@@ -6,7 +6,9 @@ const SILENT_FRAMES: Record<number, Buffer> = {
   2: Buffer.from([0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80]),
 };
 const LONGEST_LAG_MS = 1500;
+/** Once it has begun, silence keeps up this closely; audio that comes back must find room. */
 const KEEP_BEHIND_MS = 500;
+const LAG_AT_END_MS = 200;
 
 /**
  * Stands in for an audio track that falls silent while the video goes on, so that playlists of both keep pace (players stall on
@@ -16,6 +18,7 @@ export class SilenceFiller {
   readonly #frame: Buffer | null;
   readonly #frameMs: number;
   #nextMs: number | null = null;
+  #filling = false;
 
   /** `config` is the AudioSpecificConfig. */
   constructor(config: Buffer) {
@@ -27,14 +30,18 @@ export class SilenceFiller {
   /** A frame of the encoder's own audio was placed there. */
   note(timestamp: number): void {
     this.#nextMs = timestamp + this.#frameMs;
+    this.#filling = false;
   }
 
-  /** Silent frames for the time that the audio owes, now that the video has come to `timestamp`; milliseconds. */
-  fill(timestamp: number): { timestamp: number; frame: Buffer }[] {
+  /** Silent frames for the time that the audio owes, now that the video has come to `timestamp`, or has ended there; milliseconds. */
+  fill(timestamp: number, ended = false): { timestamp: number; frame: Buffer }[] {
     this.#nextMs ??= timestamp;
     const frames: { timestamp: number; frame: Buffer }[] = [];
-    if (this.#frame === null || timestamp - this.#nextMs < LONGEST_LAG_MS) return frames;
-    while (this.#nextMs < timestamp - KEEP_BEHIND_MS) {
+    const tolerated = ended ? LAG_AT_END_MS : this.#filling ? KEEP_BEHIND_MS : LONGEST_LAG_MS;
+    if (this.#frame === null || timestamp - this.#nextMs < tolerated) return frames;
+    this.#filling = true;
+    const until = ended ? timestamp : timestamp - KEEP_BEHIND_MS;
+    while (this.#nextMs <= until) {
       frames.push({ timestamp: Math.round(this.#nextMs), frame: this.#frame });
       this.#nextMs += this.#frameMs;
     }

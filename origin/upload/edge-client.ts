@@ -51,7 +51,13 @@ export class EdgeClient {
     return text === "" ? null : JSON.parse(text);
   }
 
-  async #request(method: string, path: string, headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<Response> {
+  async #request(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body: string | Uint8Array<ArrayBuffer>,
+    signal?: AbortSignal,
+  ): Promise<Response> {
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     let answer: Response;
     try {

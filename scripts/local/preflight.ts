@@ -32,7 +32,8 @@ export function checkFfmpeg(): void {
 export async function lockDataDir(dataDir: string): Promise<() => void> {
   const name = createHash("sha256").update(dataDir).digest("hex").slice(0, 16);
   const path = join(tmpdir(), `nova-edge-${name}.lock`);
-  if (await answers(path)) throw new StartError(`another Nova Edge uses the data directory ${dataDir}: stop it, or set DATA_DIR to another`);
+  if (await answers(path))
+    throw new StartError(`another Nova Edge uses the data directory ${dataDir}: stop it, or set DATA_DIR to another`);
   rmSync(path, { force: true });
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(path, resolve));

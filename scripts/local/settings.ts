@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { accessSync, constants, mkdirSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 
@@ -43,11 +42,15 @@ export function prepareDataDir(dataDir: string): void {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.W_OK);
   } catch (error) {
-    throw new StartError(`cannot write to the data directory ${dataDir} (${(error as NodeJS.ErrnoException).code}): set DATA_DIR to one that can be written`);
+    throw new StartError(
+      `cannot write to the data directory ${dataDir} (${(error as NodeJS.ErrnoException).code}): set DATA_DIR to one that can be written`,
+    );
   }
   const { bavail, bsize } = statfsSync(dataDir);
   if (bavail * bsize < MIN_FREE_BYTES) {
-    throw new StartError(`less than ${MIN_FREE_BYTES >> 20} MB are free where the data directory ${dataDir} is: make room, or set DATA_DIR elsewhere`);
+    throw new StartError(
+      `less than ${MIN_FREE_BYTES >> 20} MB are free where the data directory ${dataDir} is: make room, or set DATA_DIR elsewhere`,
+    );
   }
 }
 
@@ -60,7 +63,9 @@ export function loadSecrets(dataDir: string, env: NodeJS.ProcessEnv): LocalSecre
     try {
       kept = JSON.parse(readFileSync(path, "utf8")) as Partial<LocalSecrets>;
     } catch {
-      throw new StartError(`${path} is not valid JSON: restore it, or delete it to make new secrets (stream ids and keys made before stop working)`);
+      throw new StartError(
+        `${path} is not valid JSON: restore it, or delete it to make new secrets (stream ids and keys made before stop working)`,
+      );
     }
   }
   const secrets: LocalSecrets = {

@@ -30,18 +30,26 @@ describe("Broadcast", () => {
 
   it("completes at once where the encoder stops, and reopens as the next broadcast", () => {
     const { broadcast } = live();
-    expect(broadcast.end("unpublished", null, WINDOW, 10_000)).toMatchObject({ kind: "ended", status: "completed", startedAt: 0, endedAt: 10_000 });
+    expect(broadcast.end("unpublished", null, WINDOW, 10_000)).toMatchObject({
+      kind: "ended",
+      status: "completed",
+      startedAt: 0,
+      endedAt: 10_000,
+    });
     expect(publish(broadcast, 20_000)).toMatchObject({ broadcast: 2, epoch: 2 });
     expect(broadcast.status).toBe("completed");
     expect(broadcast.goLive(20_100)).toEqual({ kind: "started", broadcast: 2 });
   });
 
-  it.each(["connection_lost", "idle", "input_changed", "origin_shutdown", "ingest_lost"] as const)("waits for the encoder after %s, and goes on in the same broadcast", (reason) => {
-    const { broadcast } = live();
-    expect(broadcast.end(reason, null, WINDOW, 1_000)).toEqual({ kind: "reconnecting", broadcast: 1, reason, deadline: 61_000 });
-    expect(publish(broadcast, 30_000)).toMatchObject({ broadcast: 1, epoch: 2 });
-    expect(broadcast.goLive(30_500)).toEqual({ kind: "resumed", broadcast: 1 });
-  });
+  it.each(["connection_lost", "idle", "input_changed", "origin_shutdown", "ingest_lost"] as const)(
+    "waits for the encoder after %s, and goes on in the same broadcast",
+    (reason) => {
+      const { broadcast } = live();
+      expect(broadcast.end(reason, null, WINDOW, 1_000)).toEqual({ kind: "reconnecting", broadcast: 1, reason, deadline: 61_000 });
+      expect(publish(broadcast, 30_000)).toMatchObject({ broadcast: 1, epoch: 2 });
+      expect(broadcast.goLive(30_500)).toEqual({ kind: "resumed", broadcast: 1 });
+    },
+  );
 
   it("completes when the window runs out, and at once where there is none", () => {
     const { broadcast } = live();
@@ -98,7 +106,11 @@ describe("Broadcast", () => {
 
   it("never lowers an epoch or a broadcast, has one holder, and is the same after being kept and restored", () => {
     const reasons: EndReason[] = ["unpublished", "connection_lost", "transcoder_failed"];
-    const command = fc.record({ kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "restore"), wait: fc.integer({ min: 0, max: 20_000 }), reason: fc.constantFrom(...reasons) });
+    const command = fc.record({
+      kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "restore"),
+      wait: fc.integer({ min: 0, max: 20_000 }),
+      reason: fc.constantFrom(...reasons),
+    });
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
         let broadcast = new Broadcast();

@@ -169,7 +169,15 @@ type Step =
   | { kind: "evict" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ kind: fc.constantFrom("part" as const, "segment" as const), rendition: fc.constantFrom(...TRACKS), ahead: fc.integer({ min: -1, max: 3 }), part: fc.nat(3) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("part" as const, "segment" as const),
+      rendition: fc.constantFrom(...TRACKS),
+      ahead: fc.integer({ min: -1, max: 3 }),
+      part: fc.nat(3),
+    }),
+  },
   { weight: 1, arbitrary: fc.constant({ kind: "epoch" as const }) },
   { weight: 2, arbitrary: fc.constant({ kind: "slide" as const }) },
   { weight: 1, arbitrary: fc.constant({ kind: "evict" as const }) },
@@ -207,9 +215,11 @@ class Kept {
     const msn = Math.max(first, (this.timeline.listed(next.rendition).at(-1)?.msn ?? first - 1) + 1 + next.ahead);
     if (next.kind === "part") {
       const push = part(msn, next.part);
-      if (this.timeline.addPart(this.epoch, next.rendition, push) === "stored") this.parts.set(`${next.rendition}/${msn}.${next.part}`, { rendition: next.rendition, push });
+      if (this.timeline.addPart(this.epoch, next.rendition, push) === "stored")
+        this.parts.set(`${next.rendition}/${msn}.${next.part}`, { rendition: next.rendition, push });
     } else {
-      for (const stored of this.timeline.commit(next.rendition, segment(msn, this.epoch))) this.segments.set(`${stored.rendition}/${msn}`, stored);
+      for (const stored of this.timeline.commit(next.rendition, segment(msn, this.epoch)))
+        this.segments.set(`${stored.rendition}/${msn}`, stored);
     }
   }
 

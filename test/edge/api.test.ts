@@ -7,15 +7,23 @@ describe("access", () => {
     for (const headers of [{} as Record<string, string>, { Authorization: "Bearer wrong" }, { Authorization: "Basic test-admin-key" }]) {
       const answer = await ask("/api/v1/streams", { method, headers, body: method === "POST" ? "{}" : null });
       expect(answer.status).toBe(401);
-      expect(await answer.json()).toMatchObject({ error: "unauthorized", request_id: expect.any(String), message: expect.stringContaining("key") });
+      expect(await answer.json()).toMatchObject({
+        error: "unauthorized",
+        request_id: expect.any(String),
+        message: expect.stringContaining("key"),
+      });
     }
   });
 
   it("an account sees only its own streams", async () => {
     const { id } = await createStream();
     await env.DB.prepare("INSERT INTO accounts (id, name, created_at) VALUES ('other', 'Other', 0)").run();
-    const digest = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("other-key"))), (byte) => byte.toString(16).padStart(2, "0")).join("");
-    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[]', 0)").bind(digest).run();
+    const digest = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("other-key"))), (byte) =>
+      byte.toString(16).padStart(2, "0"),
+    ).join("");
+    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[]', 0)")
+      .bind(digest)
+      .run();
     const asOther = (method: string, path: string) => ask(path, { method, headers: { Authorization: "Bearer other-key" } });
     expect(await (await asOther("GET", "/api/v1/streams")).json()).toEqual({ streams: [], next_cursor: null });
     expect((await asOther("GET", `/api/v1/streams/${id}`)).status).toBe(404);
@@ -87,7 +95,8 @@ describe("GET /api/v1/streams", () => {
     expect(new Set(seen).size).toBe(seen.length);
     expect(seen.filter((id) => ids.includes(id))).toHaveLength(5);
     expect(await (await askApi("GET", "/api/v1/streams?status=active")).json()).toEqual({ streams: [], next_cursor: null });
-    for (const query of ["limit=0", "status=nope", "cursor=nope", "colour=red"]) expect((await askApi("GET", `/api/v1/streams?${query}`)).status).toBe(400);
+    for (const query of ["limit=0", "status=nope", "cursor=nope", "colour=red"])
+      expect((await askApi("GET", `/api/v1/streams?${query}`)).status).toBe(400);
   });
 
   it("shows the lifecycle pending → active → reconnecting → active → completed, in the list too", async () => {
@@ -119,7 +128,10 @@ describe("GET /api/v1/streams", () => {
     const { id, stream_key } = await createStream();
     const origin = await OriginCalls.publish(stream_key);
     await origin.call("POST", "/end", { reason: "unsupported_input", message: "HEVC video is not supported" });
-    expect(await (await askApi("GET", `/api/v1/streams/${id}`)).json()).toMatchObject({ status: "error", end_reason: "HEVC video is not supported" });
+    expect(await (await askApi("GET", `/api/v1/streams/${id}`)).json()).toMatchObject({
+      status: "error",
+      end_reason: "HEVC video is not supported",
+    });
     expect((await OriginCalls.publishRaw(stream_key)).status).toBe(200);
   });
 });
@@ -130,7 +142,11 @@ describe("DELETE /api/v1/streams/{id}", () => {
     const origin = await OriginCalls.publish(stream_key);
     await origin.begin();
     expect((await askApi("DELETE", `/api/v1/streams/${id}`)).status).toBe(204);
-    expect(await (await askApi("GET", `/api/v1/streams/${id}`)).json()).toMatchObject({ status: "completed", end_reason: "deleted", deleted_at: expect.any(String) });
+    expect(await (await askApi("GET", `/api/v1/streams/${id}`)).json()).toMatchObject({
+      status: "completed",
+      end_reason: "deleted",
+      deleted_at: expect.any(String),
+    });
     const again = await askApi("DELETE", `/api/v1/streams/${id}`);
     expect(again.status).toBe(409);
     expect(await again.json()).toMatchObject({ error: "already_deleted" });
@@ -144,7 +160,10 @@ describe("without D1", () => {
     const origin = await OriginCalls.publish(stream_key);
     await origin.begin();
     await origin.pushSegments(1, 1);
-    await env.DB.batch([env.DB.prepare("ALTER TABLE streams RENAME TO streams_away"), env.DB.prepare("ALTER TABLE stream_keys RENAME TO stream_keys_away")]);
+    await env.DB.batch([
+      env.DB.prepare("ALTER TABLE streams RENAME TO streams_away"),
+      env.DB.prepare("ALTER TABLE stream_keys RENAME TO stream_keys_away"),
+    ]);
     try {
       const api = await askApi("GET", `/api/v1/streams/${id}`);
       expect(api.status).toBe(503);
@@ -160,7 +179,10 @@ describe("without D1", () => {
       await origin.end("unpublished");
       expect((await liveStreamOf(id).facts()).status).toBe("completed");
     } finally {
-      await env.DB.batch([env.DB.prepare("ALTER TABLE streams_away RENAME TO streams"), env.DB.prepare("ALTER TABLE stream_keys_away RENAME TO stream_keys")]);
+      await env.DB.batch([
+        env.DB.prepare("ALTER TABLE streams_away RENAME TO streams"),
+        env.DB.prepare("ALTER TABLE stream_keys_away RENAME TO stream_keys"),
+      ]);
     }
   });
 });

@@ -97,7 +97,14 @@ export class OriginCalls {
   }
 
   heartbeat(): Promise<Response> {
-    return this.call("POST", "/heartbeat", { fps: 30, bitrate_kbps: 1000, dropped_frames: 0, keyframe_interval: 2, speed: 1, warnings: [] });
+    return this.call("POST", "/heartbeat", {
+      fps: 30,
+      bitrate_kbps: 1000,
+      dropped_frames: 0,
+      keyframe_interval: 2,
+      speed: 1,
+      warnings: [],
+    });
   }
 
   end(reason: string): Promise<Response> {

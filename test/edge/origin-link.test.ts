@@ -61,7 +61,13 @@ describe("fencing", () => {
     await old.end("connection_lost");
     const current = await OriginCalls.publish(stream_key);
     await current.begin();
-    for (const answer of [await old.part("source", 2, 0), await old.segment("source", 2), await old.heartbeat(), await old.end("idle"), await old.tracks()]) {
+    for (const answer of [
+      await old.part("source", 2, 0),
+      await old.segment("source", 2),
+      await old.heartbeat(),
+      await old.end("idle"),
+      await old.tracks(),
+    ]) {
       expect(answer.status).toBe(409);
       expect(await answer.json()).toMatchObject({ error: "fenced" });
     }
@@ -114,7 +120,10 @@ describe("pushes", () => {
       }
     }
     let seed = 7;
-    const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+    const random = () => {
+      seed = (seed * 48271) % 2147483647;
+      return seed / 2147483647;
+    };
     for (let i = pushes.length - 1; i > 0; i--) {
       const j = Math.floor(random() * (i + 1));
       [pushes[i], pushes[j]] = [pushes[j] as () => Promise<Response>, pushes[i] as () => Promise<Response>];
@@ -146,7 +155,10 @@ describe("pushes", () => {
     for (let msn = 1; msn <= 3; msn++) {
       for (const rendition of ["source", "audio"]) {
         for (let part = 0; part < 4; part++) calls.push(() => origin.part(rendition, msn, part));
-        calls.push(() => origin.segment(rendition, msn), () => origin.heartbeat());
+        calls.push(
+          () => origin.segment(rendition, msn),
+          () => origin.heartbeat(),
+        );
       }
     }
     for (const call of calls) {
@@ -212,7 +224,9 @@ describe("an origin that vanishes", () => {
     await next.pushSegments(4, 4);
     await expect.poll(() => playlist(id)).toContain("2-4.m4s");
     const text = await playlist(id);
-    expect(text).toMatch(/#EXTINF:1\.00000,\n.*\/1-3\.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=".*init-2\.mp4"\n#EXT-X-PROGRAM-DATE-TIME:/);
+    expect(text).toMatch(
+      /#EXTINF:1\.00000,\n.*\/1-3\.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=".*init-2\.mp4"\n#EXT-X-PROGRAM-DATE-TIME:/,
+    );
     expect(await textOf(await ask(`/media/${id}/1/source/1-3.m4s`))).toBe("source 3.0".padEnd(64, ".") + "source 3.1".padEnd(64, "."));
   });
 });

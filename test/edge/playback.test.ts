@@ -103,7 +103,9 @@ source/index.m3u8
     await again.pushSegments(4, 5);
     const text = await textOf(await ask(`/hls/${id}/source/index.m3u8`));
     expect(text.startsWith(waiting)).toBe(true);
-    expect(text.slice(waiting.length)).toMatch(/^#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="[^"]*\/init-2\.mp4"\n#EXT-X-PROGRAM-DATE-TIME:.*\n#EXTINF:2\.00000,\n.*\/2-4\.m4s\n#EXTINF/);
+    expect(text.slice(waiting.length)).toMatch(
+      /^#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="[^"]*\/init-2\.mp4"\n#EXT-X-PROGRAM-DATE-TIME:.*\n#EXTINF:2\.00000,\n.*\/2-4\.m4s\n#EXTINF/,
+    );
     await again.pushSegments(6, 40);
     const later = await textOf(await ask(`/hls/${id}/source/index.m3u8`));
     expect(later).toContain("#EXT-X-DISCONTINUITY-SEQUENCE:1\n");
@@ -160,13 +162,19 @@ describe("media", () => {
   it("is 404 where it never was, and a made-up id creates no object", async () => {
     const { id } = await liveStream(1);
     const before = (await listDurableObjectIds(env.LIVE)).length;
-    for (const path of [`/media/${id}/1/source/1-9.m4s`, `/media/${id}/1/source/1-1.9.m4s`, `/media/${id}/1/source/..%2f1-1.m4s`, `/media/${id}/7/source/init-1.mp4`]) {
+    for (const path of [
+      `/media/${id}/1/source/1-9.m4s`,
+      `/media/${id}/1/source/1-1.9.m4s`,
+      `/media/${id}/1/source/..%2f1-1.m4s`,
+      `/media/${id}/7/source/init-1.mp4`,
+    ]) {
       const answer = await ask(path);
       expect([path, answer.status, answer.headers.get("Cache-Control")]).toEqual([path, 404, "no-store"]);
       await answer.arrayBuffer();
     }
     const madeUp = "0123456789abcdefghjkmnpq";
-    for (const path of [`/hls/${madeUp}/index.m3u8`, `/media/${madeUp}/1/source/1-1.m4s`, `/hls/x/index.m3u8`]) expect((await ask(path)).status).toBe(404);
+    for (const path of [`/hls/${madeUp}/index.m3u8`, `/media/${madeUp}/1/source/1-1.m4s`, `/hls/x/index.m3u8`])
+      expect((await ask(path)).status).toBe(404);
     expect((await listDurableObjectIds(env.LIVE)).length).toBe(before);
   });
 });
@@ -190,7 +198,9 @@ describe("time", () => {
     expect(await at(60_000)).toBe("reconnecting");
     expect(await at(66_500)).toBe("completed");
     await expect.poll(async () => textOf(await ask(`/hls/${id}/source/index.m3u8`))).toContain("#EXT-X-ENDLIST");
-    await expect.poll(async () => ((await (await askApi("GET", `/api/v1/streams/${id}`)).json()) as { status: string }).status).toBe("completed");
+    await expect
+      .poll(async () => ((await (await askApi("GET", `/api/v1/streams/${id}`)).json()) as { status: string }).status)
+      .toBe("completed");
   });
 
   it("a holder that comes back before anybody else goes on in its epoch", async () => {

@@ -30,7 +30,9 @@ async function join(stream: string, name: string): Promise<Viewer> {
 }
 
 function countSeenBy(viewer: Viewer): number | undefined {
-  const frame = viewer.frames.findLast((candidate) => candidate.event === "viewer_count_changed" || candidate.event === "connection_established");
+  const frame = viewer.frames.findLast(
+    (candidate) => candidate.event === "viewer_count_changed" || candidate.event === "connection_established",
+  );
   return frame?.event === "viewer_count_changed" || frame?.event === "connection_established" ? frame.data.viewer_count : undefined;
 }
 
@@ -101,7 +103,9 @@ describe("the socket", () => {
   it("greets with the state, answers ping, and tells start, loss and end within the broadcast", async () => {
     const { id, stream_key } = await createStream({ title: "Greeting" });
     const viewer = await join(id, "viewer-0001");
-    await expect.poll(() => viewer.last("connection_established")?.data).toMatchObject({ stream: { id, title: "Greeting", status: "pending" }, viewer_count: 1 });
+    await expect
+      .poll(() => viewer.last("connection_established")?.data)
+      .toMatchObject({ stream: { id, title: "Greeting", status: "pending" }, viewer_count: 1 });
     const pong = new Promise((resolve) => viewer.socket.addEventListener("message", (event) => event.data === "pong" && resolve(true)));
     viewer.socket.send("ping");
     expect(await pong).toBe(true);
@@ -124,10 +128,14 @@ describe("the socket", () => {
     ["what is not JSON", (socket: WebSocket) => socket.send("{nope"), 1007],
     ["JSON of no known shape", (socket: WebSocket) => socket.send('{"type":"hack"}'), 1007],
     ["a frame over 4 KiB", (socket: WebSocket) => socket.send("x".repeat(5000)), 1009],
-    ["an eleventh message in 10 s", (socket: WebSocket) => {
-      const message = JSON.stringify({ type: "playback", rendition: "source", buffered_ms: 1, latency_ms: 1, stalls: 0 });
-      for (let i = 0; i < 11; i++) socket.send(message);
-    }, 1008],
+    [
+      "an eleventh message in 10 s",
+      (socket: WebSocket) => {
+        const message = JSON.stringify({ type: "playback", rendition: "source", buffered_ms: 1, latency_ms: 1, stalls: 0 });
+        for (let i = 0; i < 11; i++) socket.send(message);
+      },
+      1008,
+    ],
   ] as const)("closes on %s", async (_what, send, code) => {
     const { id } = await createStream();
     const viewer = await join(id, "viewer-0001");

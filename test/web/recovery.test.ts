@@ -17,19 +17,19 @@ describe("recovery from playback failures", () => {
     expect(delays).toEqual([500, 500, 1000, 2000, 4000, 4000, 4000]);
   });
 
-  it("goes from recovering over swapping the codec to reloading, while media errors come close together", () => {
+  it("goes from recovering over swapping the codec to rebuilding, while media errors come close together", () => {
     const policy = new RecoveryPolicy();
-    expect([0, 100, 200, 300].map((at) => policy.decide("media", true, at).step)).toEqual(["recover", "swap", "reload", "reload"]);
+    expect([0, 100, 200, 300].map((at) => policy.decide("media", true, at).step)).toEqual(["recover", "swap", "rebuild", "rebuild"]);
     policy.progressed(3_000);
-    expect(policy.decide("media", true, 3_100).step).toBe("reload");
+    expect(policy.decide("media", true, 3_100).step).toBe("rebuild");
     policy.progressed(9_000);
     expect(policy.decide("media", true, 9_100)).toEqual({ step: "recover", delayMs: 0 });
   });
 
-  it("restarts after network failures with growing waits, and reloads now and then", () => {
+  it("restarts after network failures with growing waits, and rebuilds now and then", () => {
     const policy = new RecoveryPolicy();
     const steps = [0, 1, 2, 3, 4].map((n) => policy.decide("network", true, n * 1000));
-    expect(steps.map(({ step }) => step)).toEqual(["restart", "restart", "restart", "reload", "restart"]);
+    expect(steps.map(({ step }) => step)).toEqual(["restart", "restart", "restart", "rebuild", "restart"]);
     expect(steps.map(({ delayMs }) => delayMs)).toEqual([250, 500, 1000, 2000, 4000]);
   });
 });
@@ -46,11 +46,11 @@ describe("a picture that stands still", () => {
     return taken;
   }
 
-  it("is brought to the live edge, then restarted, then reloaded, and again", () => {
+  it("is brought to the live edge, then restarted, then rebuilt, and again", () => {
     expect(steps(13, () => ({ position: 5 }))).toEqual([
       [2, "seek_live"],
       [5, "restart"],
-      [10, "reload"],
+      [10, "rebuild"],
       [12, "seek_live"],
     ]);
   });
@@ -88,7 +88,15 @@ describe("the page's small parts", () => {
   it("reads known frames and nothing else", () => {
     const frame = { event: "stream_started", seq: 1, data: { stream_id: "s", broadcast: 1, timestamp: "2025-01-01T10:00:00.000Z" } };
     expect(parseServerFrame(JSON.stringify(frame))).toEqual(frame);
-    for (const text of ["pong", "{", "null", "[]", '{"event":"toString","data":{}}', '{"event":"error"}', '{"event":"error","data":null}']) {
+    for (const text of [
+      "pong",
+      "{",
+      "null",
+      "[]",
+      '{"event":"toString","data":{}}',
+      '{"event":"error"}',
+      '{"event":"error","data":null}',
+    ]) {
       expect(parseServerFrame(text)).toBeNull();
     }
   });

@@ -1,31 +1,32 @@
 import { describe, expect, it } from "vitest";
+import type { StreamStatus } from "../../domain/protocol/events.ts";
 import { decidePlayback } from "../../workers/web/pages/watch/playback-order.ts";
-import { INITIAL_STATE, reduceWatch, type StreamDetails, type View, type WatchEvent } from "../../workers/web/pages/watch/state.ts";
+import { INITIAL_STATE, reduceWatch, type View, type WatchEvent } from "../../workers/web/pages/watch/state.ts";
 
 const timestamp = "2025-01-01T10:00:00.000Z";
 const lifecycle = { stream_id: "s", broadcast: 1, timestamp };
 
-function established(status: StreamDetails["status"], broadcast = 1): WatchEvent {
+function established(status: StreamStatus, broadcast = 1): WatchEvent {
+  const over = status === "completed" || status === "error";
+  const times = { started_at: timestamp, ended_at: over ? "2025-01-01T10:02:00.000Z" : null, end_reason: over ? "unpublished" : null };
   return {
     event: "connection_established",
-    data: { instance: "i", stream: { id: "s", title: "Title", status, broadcast }, viewer_count: 3, peak_viewers: 7, qualities: [], ping_interval_ms: 1 },
+    data: {
+      instance: "i",
+      stream: { id: "s", title: "Title", status, broadcast, ...times },
+      viewer_count: 3,
+      peak_viewers: 7,
+      qualities: [],
+      ping_interval_ms: 1,
+    },
   };
 }
 
 const started: WatchEvent = { event: "stream_started", data: lifecycle };
 const ended: WatchEvent = { event: "stream_ended", data: { ...lifecycle, duration_seconds: 90, peak_viewers: 9, reason: "unpublished" } };
 const reconnecting: WatchEvent = { event: "stream_reconnecting", data: { ...lifecycle, reason: "connection_lost", deadline: timestamp } };
-const details: StreamDetails = {
-  title: "From the API",
-  status: "completed",
-  broadcast: 1,
-  peak_viewers: 12,
-  end_reason: "unpublished",
-  started_at: timestamp,
-  ended_at: "2025-01-01T10:02:00.000Z",
-};
 
-function after(...events: WatchEvent[]) {
+function stateAfter(...events: WatchEvent[]) {
   return events.reduce(reduceWatch, INITIAL_STATE);
 }
 
@@ -34,48 +35,38 @@ describe("the state of a watch page", () => {
     ["pending", { name: "waiting" }],
     ["active", { name: "live", broadcast: 1 }],
     ["reconnecting", { name: "reconnecting", broadcast: 1 }],
-    ["completed", { name: "ended", broadcast: 1, durationSeconds: null, reason: null }],
-    ["error", { name: "ended", broadcast: 1, durationSeconds: null, reason: "error" }],
+    ["completed", { name: "ended", broadcast: 1, durationSeconds: 120, reason: "unpublished" }],
+    ["error", { name: "ended", broadcast: 1, durationSeconds: 120, reason: "unpublished" }],
   ] as const)("shows a stream that is %s when the socket opens", (status, view) => {
-    expect(after(established(status))).toEqual({ view, title: "Title", viewers: 3, peak: 7, notice: null });
+    expect(stateAfter(established(status))).toEqual({ view, title: "Title", viewers: 3, peak: 7, notice: null });
   });
 
   it("follows a broadcast from its start to its end", () => {
-    expect(after(established("pending", 0), started).view).toEqual({ name: "live", broadcast: 1 });
-    expect(after(started, reconnecting).view).toEqual({ name: "reconnecting", broadcast: 1 });
-    expect(after(started, reconnecting, started).view).toEqual({ name: "live", broadcast: 1 });
-    expect(after(started, ended)).toMatchObject({ peak: 9, view: { name: "ended", durationSeconds: 90, reason: "unpublished" } });
+    expect(stateAfter(established("pending", 0), started).view).toEqual({ name: "live", broadcast: 1 });
+    expect(stateAfter(started, reconnecting).view).toEqual({ name: "reconnecting", broadcast: 1 });
+    expect(stateAfter(started, reconnecting, started).view).toEqual({ name: "live", broadcast: 1 });
+    expect(stateAfter(started, ended)).toMatchObject({ peak: 9, view: { name: "ended", durationSeconds: 90, reason: "unpublished" } });
   });
 
   it("takes the count from the latest frame", () => {
     const counted: WatchEvent = { event: "viewer_count_changed", data: { stream_id: "s", viewer_count: 0, peak_viewers: 8, timestamp } };
-    expect(after(established("active"), counted)).toMatchObject({ viewers: 0, peak: 8, view: { name: "live" } });
+    expect(stateAfter(established("active"), counted)).toMatchObject({ viewers: 0, peak: 8, view: { name: "live" } });
   });
 
   it("keeps what it knows of an end when the socket comes back", () => {
-    expect(after(started, ended, established("completed")).view).toMatchObject({ durationSeconds: 90 });
-    expect(after(started, ended, established("completed", 2)).view).toMatchObject({ broadcast: 2, durationSeconds: null });
-  });
-
-  it("fills an end that it did not see from the API, and lets no older answer overrule a frame", () => {
-    expect(after(established("completed"), { event: "details", data: details })).toMatchObject({
-      title: "Title",
-      peak: 12,
-      view: { name: "ended", durationSeconds: 120, reason: "unpublished" },
-    });
-    expect(after(established("active", 2), { event: "details", data: details }).view).toEqual({ name: "live", broadcast: 2 });
-    expect(after({ event: "details", data: details })).toMatchObject({ title: "From the API", view: { name: "ended", durationSeconds: 120 } });
+    expect(stateAfter(started, ended, established("completed")).view).toMatchObject({ durationSeconds: 90 });
+    expect(stateAfter(started, ended, established("completed", 2)).view).toMatchObject({ broadcast: 2, durationSeconds: 120 });
   });
 
   it("believes the picture only while nobody has said anything", () => {
-    expect(after({ event: "seen_playing" }).view).toEqual({ name: "live", broadcast: null });
-    expect(after(established("completed"), { event: "seen_playing" }).view.name).toBe("ended");
+    expect(stateAfter({ event: "seen_playing" }).view).toEqual({ name: "live", broadcast: null });
+    expect(stateAfter(established("completed"), { event: "seen_playing" }).view.name).toBe("ended");
   });
 
   it("shows the server's complaint until the next connection", () => {
     const complaint: WatchEvent = { event: "error", data: { code: "busy", message: "Too many viewers", recoverable: true } };
-    expect(after(established("active"), complaint).notice).toBe("Too many viewers");
-    expect(after(complaint, established("active")).notice).toBeNull();
+    expect(stateAfter(established("active"), complaint).notice).toBe("Too many viewers");
+    expect(stateAfter(complaint, established("active")).notice).toBeNull();
   });
 });
 

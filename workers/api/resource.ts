@@ -1,11 +1,7 @@
 import type { StreamResource } from "../../domain/protocol/api.ts";
-import { isoTime, type Millis } from "../../domain/time.ts";
-import type { LiveFacts } from "../../durable-objects/live-stream/live-stream.ts";
+import { isoTime, isoTimeOrNull } from "../../domain/time.ts";
+import type { LiveFacts } from "../../durable-objects/live-stream/projector.ts";
 import type { StreamRow } from "../store/schema.ts";
-
-function isoOrNull(at: Millis | null): string | null {
-  return at === null ? null : isoTime(at);
-}
 
 /** A stream as the API shows it. `live` has the object's own facts, exact; without it the row's projection stands. */
 export function describeStream(row: StreamRow, site: { origin: string; rtmpUrl: string }, live: LiveFacts | null): StreamResource {
@@ -27,10 +23,10 @@ export function describeStream(row: StreamRow, site: { origin: string; rtmpUrl: 
     viewer_count: facts.viewerCount,
     peak_viewers: facts.peakViewers,
     end_reason: facts.endReason,
-    started_at: isoOrNull(facts.startedAt),
-    ended_at: isoOrNull(facts.endedAt),
+    started_at: isoTimeOrNull(facts.startedAt),
+    ended_at: isoTimeOrNull(facts.endedAt),
     created_at: isoTime(row.createdAt),
     updated_at: isoTime(row.updatedAt),
-    deleted_at: isoOrNull(row.deletedAt),
+    deleted_at: isoTimeOrNull(row.deletedAt),
   };
 }

@@ -70,6 +70,7 @@ function site(c: Context<AccountSurface>) {
 
 function parseCursor(cursor: string): { createdAt: number; id: string } {
   const [, createdAt, id] = /^(\d{1,15})\.([a-z0-9]{24})$/.exec(cursor) ?? [];
-  if (createdAt === undefined || id === undefined) throw new NovaError(400, "invalid_cursor", "cursor: take it from next_cursor of the page before");
+  if (createdAt === undefined || id === undefined)
+    throw new NovaError(400, "invalid_cursor", "cursor: take it from next_cursor of the page before");
   return { createdAt: Number(createdAt), id };
 }

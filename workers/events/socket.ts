@@ -7,6 +7,7 @@ import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.
 export const events = new Hono<Surface>();
 
 events.get("/streams/:id/ws", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("id"));
   if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
     throw new NovaError(426, "upgrade_required", "this address speaks WebSocket: connect with wss:// or ws://");
   }
@@ -14,7 +15,6 @@ events.get("/streams/:id/ws", async (c) => {
   if (!mayConnect(c.req.header("Origin"), host, c.env.ALLOWED_ORIGINS)) {
     throw new NovaError(403, "origin_not_allowed", "this site may not open sockets here: add it to ALLOWED_ORIGINS");
   }
-  const id = await proveStreamId(c.env, c.req.param("id"));
   const viewer = parseInput(ViewerId, c.req.query("viewer"));
   // Only what the object needs goes on: no cookie, no token.
   return liveStream(c.env, id).fetch(`https://live-stream/?viewer=${viewer}`, { headers: { Upgrade: "websocket" } });

@@ -72,7 +72,14 @@ originLink.put("/:stream/:epoch/:rendition/:msn/:part", async (c) => {
   const { duration, independent } = parseInput(PartQuery, c.req.query());
   const bytes = await readBody(c.req.raw, MAX_PART_BYTES);
   if (bytes.length === 0) throw new NovaError(400, "empty_part", "a part has bytes");
-  const push = { msn: wholeNumber(c, "msn", 1), part: wholeNumber(c, "part", 0), duration, independent, size: bytes.length, digest: await sha256Hex(bytes) };
+  const push = {
+    msn: wholeNumber(c, "msn", 1),
+    part: wholeNumber(c, "part", 0),
+    duration,
+    independent,
+    size: bytes.length,
+    digest: await sha256Hex(bytes),
+  };
   return c.json(unwrap(await object.addPart(holder, renditionOf(c), push, bytes)));
 });
 

@@ -73,7 +73,13 @@ function playlist(c: Context<Surface>, answer: PlaylistAnswer): Response {
   });
 }
 
-function media(c: Context<Surface>, bytes: Uint8Array<ArrayBuffer>, rendition: string, cacheControl: string, etag: string | null): Response {
+function media(
+  c: Context<Surface>,
+  bytes: Uint8Array<ArrayBuffer>,
+  rendition: string,
+  cacheControl: string,
+  etag: string | null,
+): Response {
   const headers = new Headers({
     "Content-Type": rendition === "audio" ? "audio/mp4" : "video/mp4",
     "Cache-Control": cacheControl,

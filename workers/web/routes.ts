@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
-import { streamIdsOf } from "../store/tokens.ts";
 import { Store } from "../store/store.ts";
+import { streamIdsOf } from "../store/tokens.ts";
 import type { Surface } from "../surface.ts";
 
 const SECURITY_HEADERS = {
@@ -30,19 +30,15 @@ web.get("/watch/:id", async (c) => {
     .transform(answer);
 });
 
-web.get("/assets/*", async (c) => {
-  const answer = await c.env.ASSETS.fetch(c.req.raw);
-  if (!answer.ok) return page(c, "/404.html", 404);
-  const headers = new Headers(answer.headers);
-  // File names carry a hash of what is in them.
-  headers.set("Cache-Control", "public, max-age=31536000, immutable");
-  return new Response(answer.body, { status: answer.status, headers });
-});
+web.get("/assets/*", (c) => asset(c, "public, max-age=31536000, immutable")); // file names carry a hash of what is in them
+web.get("/icon.svg", (c) => asset(c, "public, max-age=3600"));
 
 /** An address that nothing answers to: a page for people, the error body for programs. */
 export function answerNotFound(c: Context<Surface>): Response | Promise<Response> {
   if (c.req.header("Accept")?.includes("text/html")) return page(c, "/404.html", 404);
-  return c.json({ error: "not_found", message: "nothing lives at this address", request_id: c.get("requestId") }, 404, { "Cache-Control": "no-store" });
+  return c.json({ error: "not_found", message: "nothing lives at this address", request_id: c.get("requestId") }, 404, {
+    "Cache-Control": "no-store",
+  });
 }
 
 async function page(c: Context<Surface>, path: string, status: number): Promise<Response> {
@@ -52,4 +48,13 @@ async function page(c: Context<Surface>, path: string, status: number): Promise<
     status: asset.ok ? status : 503,
     headers: { "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store", ...SECURITY_HEADERS },
   });
+}
+
+async function asset(c: Context<Surface>, cacheControl: string): Promise<Response> {
+  const answer = await c.env.ASSETS.fetch(c.req.raw);
+  if (answer.status >= 400) return page(c, "/404.html", 404);
+  const headers = new Headers(answer.headers);
+  headers.set("Cache-Control", cacheControl);
+  headers.set("X-Content-Type-Options", "nosniff");
+  return new Response(answer.body, { status: answer.status, headers });
 }

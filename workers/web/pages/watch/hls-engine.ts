@@ -1,4 +1,4 @@
-import Hls, { ErrorDetails, ErrorTypes, type ErrorData, Events, type HlsConfig } from "hls.js";
+import Hls, { type ErrorData, ErrorDetails, ErrorTypes, Events, type HlsConfig } from "hls.js";
 import type { Engine, OnFailure } from "./engine.ts";
 import type { Failure } from "./recovery.ts";
 

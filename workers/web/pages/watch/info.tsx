@@ -3,7 +3,14 @@ import { EyeIcon, LinkIcon } from "./icons.tsx";
 import type { Snapshot } from "./session.ts";
 import { formatCount } from "./wording.ts";
 
-const BADGES = { connecting: null, waiting: "Soon", live: "Live", reconnecting: "Reconnecting", ended: "Ended", "not-found": null } as const;
+const BADGES = {
+  connecting: null,
+  waiting: "Soon",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  ended: "Ended",
+  "not-found": null,
+} as const;
 
 /** Below the picture: title, state, audience, and a button that copies the address. */
 export function Info({ snapshot }: { snapshot: Snapshot }) {

@@ -17,7 +17,7 @@ function show(snapshot: Snapshot, actions: OverlayActions): void {
     socket: socket === "replaced" ? "closed" : socket,
     player: player.phase,
   });
-  document.title = watch.title ? `${watch.title} · Nova Edge` : "Nova Edge";
+  if (watch.title !== null) document.title = `${watch.title} · Nova Edge`;
   render(<App snapshot={snapshot} actions={actions} />, root);
 }
 
@@ -25,7 +25,10 @@ function nothing(): void {}
 
 const first = initialSnapshot(true);
 if (id === null) {
-  show({ ...first, watch: { ...first.watch, view: { name: "not-found" } }, socket: "closed" }, { unmute: nothing, goLive: nothing, takeBack: nothing });
+  show(
+    { ...first, watch: { ...first.watch, view: { name: "not-found" } }, socket: "closed" },
+    { unmute: nothing, goLive: nothing, takeBack: nothing },
+  );
 } else {
   // The session needs the video, which the first render makes; actions reach the session that comes after it.
   const actions: OverlayActions = {
@@ -37,4 +40,4 @@ if (id === null) {
   const session = new WatchSession(id, root.querySelector("video") as HTMLVideoElement, (snapshot) => show(snapshot, actions));
   session.start();
 }
-void import("./controls.ts");
+void import("./controls.ts").then(({ setFullscreenElement }) => setFullscreenElement(root));

@@ -10,7 +10,6 @@ interface MediaAttributes extends HTMLAttributes<HTMLElement> {
 interface MediaControllerAttributes extends MediaAttributes {
   autohide?: string;
   defaultstreamtype?: "live";
-  fullscreenelement?: string;
   noautoseektolive?: Flag;
   nomutedpref?: Flag;
   hotkeys?: string;

@@ -18,6 +18,8 @@ export interface PlayerStatus {
 type Goal = "probe" | "live" | "hold" | "drain" | "none";
 
 const TICK_MS = 500;
+/** How long after a repair the element's events are still its doing. */
+const REPAIR_MS = 500;
 const LIVE_TOLERANCE_SECONDS = 3;
 /** After the end, a picture that stands still this long has shown all that it will. */
 const DRAINED_MS = 3_000;
@@ -37,6 +39,7 @@ export class Player {
   /** The viewer paused, or the browser wants a gesture before it plays. */
   #awaitsViewer = false;
   #retryTimer = 0;
+  #repairedAt = Number.NEGATIVE_INFINITY;
   #movedAt = 0;
   #position = 0;
 
@@ -63,7 +66,7 @@ export class Player {
       case "load":
         this.#goal = "live";
         this.#awaitsViewer = false;
-        void this.#reload();
+        void this.#rebuild();
         break;
       case "resume":
         this.#goal = "live";
@@ -91,6 +94,15 @@ export class Player {
     this.#play();
   }
 
+  #rebuild(): Promise<void> {
+    if (this.#engine) {
+      this.#engine.destroy();
+      this.#engine = null;
+      this.#engineAsked = false;
+    }
+    return this.#reload();
+  }
+
   async #reload(): Promise<void> {
     this.#setPhase(this.#awaitsViewer ? "paused" : "loading");
     this.#hasPlayed = false;
@@ -106,6 +118,7 @@ export class Player {
       this.#engine = new Kind(this.#video, this.#url, (failure) => this.#failed(failure));
       if (this.#goal === "none") return;
     }
+    this.#repairedAt = performance.now();
     this.#engine.load();
     this.#play();
   }
@@ -133,7 +146,9 @@ export class Player {
     this.#retryTimer = window.setTimeout(() => {
       this.#retryTimer = 0;
       if (this.#goal === "none") return;
-      if (!this.#engine || step === "reload") void this.#reload();
+      this.#repairedAt = performance.now();
+      if (step === "rebuild") void this.#rebuild();
+      else if (!this.#engine || step === "reload") void this.#reload();
       else if (step === "restart") this.#engine.restart();
       else this.#engine.recover(step === "swap");
       this.#play();
@@ -158,8 +173,8 @@ export class Player {
     const due = this.#goal === "live" && !this.#awaitsViewer && this.#retryTimer === 0;
     const step = this.#stalls.look({ nowMs, positionSeconds: currentTime, due });
     const live = this.#engine?.livePosition ?? null;
-    if (step === "restart" || step === "reload") this.#recover({ step, delayMs: 0 });
-    else if (step === "seek_live" && live !== null && live > currentTime) this.#video.currentTime = live;
+    if (step === "restart" || step === "rebuild") this.#recover({ step, delayMs: 0 });
+    else if (step === "seek_live" && live !== null && live > currentTime) this.goLive();
     const atLive = this.#status.phase === "playing" && (live === null || live - currentTime < LIVE_TOLERANCE_SECONDS);
     if (atLive !== this.#status.atLive) this.#setStatus({ ...this.#status, atLive });
   }
@@ -180,7 +195,9 @@ export class Player {
       this.#awaitsViewer = false;
     });
     video.addEventListener("pause", () => {
-      if (this.#goal === "none" || video.ended) return;
+      // A repair pauses too: only a picture that could go on was paused by the viewer.
+      const couldPlay = video.error === null && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+      if (this.#goal === "none" || video.ended || !couldPlay || performance.now() - this.#repairedAt < REPAIR_MS) return;
       this.#awaitViewer();
     });
     video.addEventListener("ended", () => {

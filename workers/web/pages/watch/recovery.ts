@@ -1,9 +1,12 @@
 /** Where a fatal playback error stands. `manifest`: there is nothing to play from, yet or any more. */
 export type Failure = "manifest" | "network" | "media" | "other";
 
-/** `restart` loading, `recover` the media element, `swap` the audio codec and recover, or `reload` from the manifest. */
+/**
+ * `restart` loading, `recover` the media element, `swap` the audio codec and recover, `reload` the manifest, or `rebuild`
+ * all from nothing.
+ */
 export interface Recovery {
-  step: "restart" | "recover" | "swap" | "reload";
+  step: "restart" | "recover" | "swap" | "reload" | "rebuild";
   delayMs: number;
 }
 
@@ -28,13 +31,13 @@ export class RecoveryPolicy {
       case "manifest":
         return { step: "reload", delayMs: eager ? MANIFEST_RETRY_MS : Math.max(MANIFEST_RETRY_MS, delayMs) };
       case "network":
-        return { step: this.#failures % 4 === 0 ? "reload" : "restart", delayMs };
+        return { step: this.#failures % 4 === 0 ? "rebuild" : "restart", delayMs };
       case "media": {
         const step = (["recover", "swap"] as const)[this.#mediaFailures++];
-        return step ? { step, delayMs: 0 } : { step: "reload", delayMs };
+        return step ? { step, delayMs: 0 } : { step: "rebuild", delayMs };
       }
       case "other":
-        return { step: "reload", delayMs };
+        return { step: "rebuild", delayMs };
     }
   }
 

@@ -3,7 +3,7 @@ import { claimViewerId, renewViewerId } from "../viewer-id.ts";
 import { decidePlayback, type PlaybackOrder } from "./playback-order.ts";
 import { Player, type PlayerStatus } from "./player.ts";
 import { INITIAL_STATE, reduceWatch, type WatchEvent, type WatchState } from "./state.ts";
-import { lookUpStream } from "./stream-lookup.ts";
+import { streamExists } from "./stream-lookup.ts";
 
 /** All that a watch page renders. */
 export interface Snapshot {
@@ -81,7 +81,6 @@ export class WatchSession {
     this.#show({ watch });
     this.#order(decidePlayback(before.view, watch.view));
     const { view } = watch;
-    if (event.event === "connection_established" && view.name === "ended" && view.durationSeconds === null) void this.#lookUp();
     if (view.name === "not-found") this.#socket.close();
   }
 
@@ -97,10 +96,7 @@ export class WatchSession {
   }
 
   async #lookUp(): Promise<void> {
-    const lookup = await lookUpStream(this.#id);
-    if (lookup === null) return;
-    if (!lookup.found) this.#hear({ event: "not_found" });
-    else if (lookup.details) this.#hear({ event: "details", data: lookup.details });
+    if (!(await streamExists(this.#id))) this.#hear({ event: "not_found" });
   }
 
   #show(change: Partial<Snapshot>): void {

@@ -15,7 +15,6 @@ export class Stage extends Component<{ onGoLive: () => void }> {
         class="player"
         defaultstreamtype="live"
         autohide="3"
-        fullscreenelement="stage"
         hotkeys="noarrowleft noarrowright noj nol no< no>"
         noautoseektolive=""
         nomutedpref=""

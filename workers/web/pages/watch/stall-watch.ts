@@ -1,5 +1,5 @@
 /** What to do about a picture that stands still. */
-export type StallStep = "none" | "seek_live" | "restart" | "reload";
+export type StallStep = "none" | "seek_live" | "restart" | "rebuild";
 
 /** What of the player the watch looks at. `due`: frames should move, as nobody paused and the broadcaster is there. */
 export interface Playhead {
@@ -11,7 +11,7 @@ export interface Playhead {
 const STEPS = [
   { afterMs: 2_000, step: "seek_live" },
   { afterMs: 5_000, step: "restart" },
-  { afterMs: 10_000, step: "reload" },
+  { afterMs: 10_000, step: "rebuild" },
 ] as const;
 
 /** A gap between two looks that only a suspended machine or a throttled tab makes. */

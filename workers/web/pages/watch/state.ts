@@ -1,4 +1,3 @@
-import type { StreamResource } from "../../../../domain/protocol/api.ts";
 import type { ServerFrame } from "../../../../domain/protocol/events.ts";
 
 /** What the stream does, as far as this page knows. A `broadcast` of null: seen playing, not yet told its number. */
@@ -20,8 +19,8 @@ export interface WatchState {
   notice: string | null;
 }
 
-/** A stream as the API tells it: the part that the page uses. */
-export type StreamDetails = Pick<StreamResource, "title" | "status" | "broadcast" | "peak_viewers" | "end_reason" | "started_at" | "ended_at">;
+/** A stream as the socket greets with it. */
+type GreetedStream = (ServerFrame & { event: "connection_established" })["data"]["stream"];
 
 /** A server frame, or what the page finds out by itself. */
 export type WatchEvent =
@@ -32,7 +31,6 @@ export type WatchEvent =
   | Pick<ServerFrame & { event: "stream_ended" }, "event" | "data">
   | Pick<ServerFrame & { event: "error" }, "event" | "data">
   | { event: "not_found" }
-  | { event: "details"; data: StreamDetails }
   /** The video plays though no socket has said anything. */
   | { event: "seen_playing" };
 
@@ -44,7 +42,7 @@ export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
   switch (event.event) {
     case "connection_established": {
       const { stream, viewer_count, peak_viewers } = event.data;
-      const view = viewOf(stream.status, stream.broadcast, state.view);
+      const view = viewOf(stream, state.view);
       return { view, title: stream.title, viewers: viewer_count, peak: peak_viewers, notice: null };
     }
     case "viewer_count_changed":
@@ -61,15 +59,14 @@ export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
       return { ...state, notice: event.data.message };
     case "not_found":
       return { ...state, view: { name: "not-found" } };
-    case "details":
-      return withDetails(state, event.data);
     case "seen_playing":
       return state.view.name === "connecting" ? { ...state, view: { name: "live", broadcast: null } } : state;
   }
 }
 
-function viewOf(status: StreamDetails["status"], broadcast: number, before: View): View {
-  switch (status) {
+function viewOf(stream: GreetedStream, before: View): View {
+  const { broadcast } = stream;
+  switch (stream.status) {
     case "pending":
       return { name: "waiting" };
     case "active":
@@ -79,25 +76,11 @@ function viewOf(status: StreamDetails["status"], broadcast: number, before: View
     case "completed":
     case "error":
       if (before.name === "ended" && before.broadcast === broadcast) return before;
-      return { name: "ended", broadcast, durationSeconds: null, reason: status === "error" ? "error" : null };
+      return { name: "ended", broadcast, durationSeconds: durationOf(stream), reason: stream.end_reason };
   }
 }
 
-/** The API's answer is older than any frame, so it only fills what frames left open. */
-function withDetails(state: WatchState, details: StreamDetails): WatchState {
-  const title = state.title ?? details.title;
-  const view = state.view.name === "connecting" ? viewOf(details.status, details.broadcast, state.view) : state.view;
-  if (view.name !== "ended" || view.broadcast !== details.broadcast || view.durationSeconds !== null) return { ...state, title, view };
-  return {
-    ...state,
-    title,
-    peak: Math.max(state.peak, details.peak_viewers),
-    view: { ...view, durationSeconds: durationOf(details), reason: view.reason ?? details.end_reason },
-  };
-}
-
-function durationOf({ started_at, ended_at }: StreamDetails): number | null {
+function durationOf({ started_at, ended_at }: GreetedStream): number | null {
   if (started_at === null || ended_at === null) return null;
-  const seconds = (Date.parse(ended_at) - Date.parse(started_at)) / 1000;
-  return seconds >= 0 ? seconds : null;
+  return Math.max(0, (Date.parse(ended_at) - Date.parse(started_at)) / 1000);
 }

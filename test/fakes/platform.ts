@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { StreamResource } from "../../domain/protocol/api.ts";
+import type { Log } from "../../origin/log.ts";
+import { Origin } from "../../origin/origin.ts";
+import { build } from "../../scripts/local/build.ts";
+import { startEdge } from "../../scripts/local/edge.ts";
+
+const SECRETS = { ID_SECRET: "platform-id-secret", ORIGIN_TOKENS: "platform-origin-token", ADMIN_API_KEY: "platform-admin-key" };
+
+/** A stream as its creation answers it. */
+export type CreatedStream = StreamResource & { stream_key: string };
+
+/** A whole platform in this process: the built edge in workerd, and an origin before it. */
+export interface Platform {
+  /** `http://127.0.0.1:PORT`, without a slash at the end. */
+  site: string;
+  rtmpPort: number;
+  origin: Origin;
+  /** Every line that the origin has logged. */
+  logs: string[];
+  createStream(fields?: object): Promise<CreatedStream>;
+  getStream(id: string): Promise<StreamResource>;
+  deleteStream(id: string): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+/** Starts a platform on free ports, with data of its own. `edgeUrl` lets the origin reach the edge another way. */
+export async function startPlatform(options: { edgeUrl?: (site: string) => Promise<string> } = {}): Promise<Platform> {
+  await build();
+  const dataDir = mkdtempSync(join(tmpdir(), "nova-platform-"));
+  const edge = await startEdge({ host: "127.0.0.1", port: 0, dataDir, rtmpUrl: "rtmp://{host}:1935/live", secrets: SECRETS });
+  const site = edge.url.origin;
+  const logs: string[] = [];
+  const write = (level: string) => (fields: object, message: string) => void logs.push(JSON.stringify({ level, ...fields, message }));
+  const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+  const config = {
+    edgeUrl: (await options.edgeUrl?.(site)) ?? site,
+    originToken: SECRETS.ORIGIN_TOKENS,
+    originId: "test-origin",
+    host: "127.0.0.1",
+    rtmpPort: 0,
+    runDirectory: join(dataDir, "run"),
+    logLevel: "warn",
+  };
+  const origin = new Origin(config, log);
+  const { port: rtmpPort } = await origin.start();
+
+  const api = (method: string, path: string, body?: object) =>
+    fetch(`${site}/api/v1${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${SECRETS.ADMIN_API_KEY}`, "Content-Type": "application/json" },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(10_000),
+    });
+  return {
+    site,
+    rtmpPort,
+    origin,
+    logs,
+    async createStream(fields = {}) {
+      const answer = await api("POST", "/streams", { title: "Test stream", ...fields });
+      if (answer.status !== 201) throw new Error(`create: ${answer.status}`);
+      return (await answer.json()) as CreatedStream;
+    },
+    async getStream(id) {
+      return (await (await api("GET", `/streams/${id}`)).json()) as StreamResource;
+    },
+    deleteStream: (id) => api("DELETE", `/streams/${id}`),
+    async stop() {
+      await origin.stop();
+      await edge.miniflare.dispose();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** How a test encoder pushes. */
+export interface EncoderOptions {
+  seconds?: number;
+  fps?: number;
+  gopSeconds?: number;
+  size?: string;
+}
+
+/** A real FFmpeg that encodes a test picture with a tone and pushes it by RTMP in real time. */
+export function startEncoder(rtmpPort: number, streamKey: string, options: EncoderOptions = {}): Encoder {
+  const { seconds = 600, fps = 30, gopSeconds = 1, size = "320x180" } = options;
+  return new Encoder([
+    ...["-hide_banner", "-loglevel", "error", "-nostdin"],
+    ...[
+      "-re",
+      "-f",
+      "lavfi",
+      "-i",
+      `testsrc2=size=${size}:rate=${fps}`,
+      "-re",
+      "-f",
+      "lavfi",
+      "-i",
+      "sine=frequency=440:sample_rate=48000",
+    ],
+    ...["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"],
+    ...["-g", String(Math.round(fps * gopSeconds)), "-sc_threshold", "0", "-b:v", "600k", "-c:a", "aac", "-b:a", "96k"],
+    ...["-t", String(seconds), "-f", "flv", `rtmp://127.0.0.1:${rtmpPort}/live/${streamKey}`],
+  ]);
+}
+
+/** An FFmpeg process under test. */
+export class Encoder {
+  readonly #child: ChildProcess;
+  /** Exit code, null where a signal ended it. */
+  readonly exited: Promise<number | null>;
+  #stderr = "";
+
+  constructor(args: string[]) {
+    this.#child = spawn("ffmpeg", args, { stdio: ["ignore", "ignore", "pipe"] });
+    this.#child.stderr?.on("data", (bytes: Buffer) => {
+      this.#stderr += bytes.toString();
+    });
+    this.exited = new Promise((resolve) => this.#child.once("exit", (code) => resolve(code)));
+  }
+
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  /** Ends the publish the way an encoder's stop button does. */
+  async stop(): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.exited;
+  }
+
+  /** Dies in mid-stream, like a machine that loses power. */
+  async crash(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.exited;
+  }
+}
