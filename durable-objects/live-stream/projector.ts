@@ -22,6 +22,7 @@ export class Projector {
   readonly #db: D1Database;
   readonly #facts: () => LiveFacts & { id: string };
   #state: { version: number; dueAt: Millis | null };
+  #writing: Promise<void> | null = null;
 
   constructor(storage: LiveStreamStorage, db: D1Database, facts: () => LiveFacts & { id: string }) {
     this.#storage = storage;
@@ -30,9 +31,9 @@ export class Projector {
     this.#state = storage.load("projection") ?? { version: 0, dueAt: null };
   }
 
-  /** When the next write is due; null where D1 has everything. */
+  /** When the next write is due; null where D1 has everything or is being told. */
   get dueAt(): Millis | null {
-    return this.#state.dueAt;
+    return this.#writing === null ? this.#state.dueAt : null;
   }
 
   /** Something changed that D1 shall have by `at`. */
@@ -41,8 +42,15 @@ export class Projector {
     this.#keep({ version: version + 1, dueAt: Math.min(dueAt ?? at, at) });
   }
 
-  /** Writes the facts. Never rejects: a failure is logged, and tried again later. */
-  async write(now: Millis): Promise<void> {
+  /** Writes the facts, once at a time. Never rejects: a failure is logged, and due again later. */
+  write(now: Millis): Promise<void> {
+    this.#writing ??= this.#write(now).finally(() => {
+      this.#writing = null;
+    });
+    return this.#writing;
+  }
+
+  async #write(now: Millis): Promise<void> {
     const { version } = this.#state;
     const { id, ...facts } = this.#facts();
     try {

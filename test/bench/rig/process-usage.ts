@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What a process has used so far. */
+export interface ProcessUsage {
+  pid: number;
+  /** The program's name, as the kernel keeps it. */
+  command: string;
+  cpuSeconds: number;
+  /** Resident memory now; pages shared with other processes count in each. */
+  rssMb: number;
+}
+
+/** What some processes used between two readings. */
+export interface Consumption {
+  /** Percent of one core. */
+  cpuPercent: number;
+  /** At the second reading. */
+  rssMb: number;
+  processes: number;
+}
+
+/** Linux counts processor time in hundredths of a second for user space, whatever its own tick. */
+const TICKS_PER_SECOND = 100;
+
+/** A process and all its descendants, the process first. Linux only: throws where there is no /proc, or no such process. */
+export function readProcessTree(root: number): ProcessUsage[] {
+  const all = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readProcess(Number(name)) ?? []);
+  const tree = all.filter((process) => process.pid === root);
+  if (tree.length === 0) throw new Error(`process ${root} is gone`);
+  for (const parent of tree) tree.push(...all.filter((process) => process.parent === parent.pid));
+  return tree;
+}
+
+/** What the processes for which `isOne` holds used over `seconds`. Only those that lived through count. */
+export function computeConsumption(
+  before: ProcessUsage[],
+  after: ProcessUsage[],
+  seconds: number,
+  isOne: (process: ProcessUsage) => boolean,
+): Consumption {
+  const total = { cpuPercent: 0, rssMb: 0, processes: 0 };
+  for (const process of after.filter(isOne)) {
+    const earlier = before.find(({ pid }) => pid === process.pid);
+    if (earlier === undefined) continue;
+    total.cpuPercent += (100 * (process.cpuSeconds - earlier.cpuSeconds)) / seconds;
+    total.rssMb += process.rssMb;
+    total.processes += 1;
+  }
+  return total;
+}
+
+/** Null where the process ended meanwhile. */
+function readProcess(pid: number): (ProcessUsage & { parent: number }) | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The name may hold spaces and parentheses: fields are counted from its end.
+    const nameEnd = stat.lastIndexOf(")");
+    const fields = stat.slice(nameEnd + 2).split(" ");
+    const rss = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? "0";
+    return {
+      pid,
+      command: stat.slice(stat.indexOf("(") + 1, nameEnd),
+      parent: Number(fields[1]),
+      cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+      rssMb: Number(rss) / 1024,
+    };
+  } catch {
+    return null;
+  }
+}
