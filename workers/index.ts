@@ -8,6 +8,7 @@ import { answerError, type Surface } from "./surface.ts";
 import { answerNotFound, web } from "./web/routes.ts";
 
 export { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
+export { Media } from "./playback/media.ts";
 
 const app = new Hono<Surface>();
 app.use(async (c, next) => {

@@ -72,6 +72,11 @@ export class Broadcast {
     return this.#state.deleted;
   }
 
+  /** The number of the latest encoder connection; 0 before the first. */
+  get lastEpoch(): number {
+    return this.#state.lastEpoch;
+  }
+
   /** The number of the latest broadcast; 0 before the first. */
   get number(): number {
     return this.#state.phase.status === "pending" ? 0 : this.#state.phase.broadcast;

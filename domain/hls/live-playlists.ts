@@ -1,7 +1,8 @@
 import type { AudioTrack, Track, VideoTrack } from "../protocol/origin-link.ts";
-import type { Segment } from "../timeline/segment.ts";
+import type { Millis, Seconds } from "../time.ts";
+import type { Part, Segment } from "../timeline/segment.ts";
 import type { Timeline } from "../timeline/timeline.ts";
-import type { MediaPlaylist, MediaSegment } from "./media-playlist.ts";
+import type { MediaPlaylist, MediaSegment, RenditionReport, SegmentHead, ServerControl } from "./media-playlist.ts";
 import type { MultivariantPlaylist, Variant } from "./multivariant-playlist.ts";
 
 /** What playlists need to know of a broadcast besides its timeline. */
@@ -11,6 +12,12 @@ export interface BroadcastFacts {
   targetDuration: number;
   ended: boolean;
   tracks: Track[];
+  /** `PART-TARGET` of every rendition. */
+  partTargets: Record<string, number>;
+  /** Parts are listed: not in `standard` latency. */
+  parts: boolean;
+  /** The number that the next encoder connection will get, where none is there; null while one is. */
+  nextEpoch: number | null;
 }
 
 /** Path of a media object below `/media/`, and its key in R2: immutable, for an epoch's bytes are never another's. */
@@ -28,33 +35,98 @@ export function segmentFile(epoch: number, msn: number): string {
   return `${epoch}-${msn}.m4s`;
 }
 
+/** File name of a part. */
+export function partFile(epoch: number, msn: number, part: number): string {
+  return `${epoch}-${msn}.${part}.m4s`;
+}
+
 /** The live window of one rendition as a media playlist. */
 export function composeMediaPlaylist(timeline: Timeline, rendition: string, facts: BroadcastFacts): MediaPlaylist {
   const listed = timeline.listed(rendition);
+  const open = facts.ended || !facts.parts ? null : timeline.open(rendition);
   const firstEpoch = timeline.epochs[0]?.epoch;
+  const partsFrom = firstWithParts(listed, facts, open?.parts ?? []);
   let mapped: number | null = null;
-  const segments = listed.map((segment, index): MediaSegment => {
-    const before = listed[index - 1];
-    const opensEpoch = timeline.epochs.some((epoch) => epoch.epoch !== firstEpoch && epoch.firstMsn === segment.msn);
+  const head = (msn: number, epoch: number, gap: boolean, pdt: Millis | null, isFirst: boolean, parts: Part[]): SegmentHead => {
+    const opensEpoch = timeline.epochs.some((start) => start.epoch !== firstEpoch && start.firstMsn === msn);
     // A gap has no bytes to initialise; the next segment with bytes brings the map.
-    const map = segment.gap || segment.epoch === mapped ? null : initFile(segment.epoch);
-    if (map !== null) mapped = segment.epoch;
+    const map = gap || epoch === mapped ? null : initFile(epoch);
+    if (map !== null) mapped = epoch;
     return {
-      uri: uri(facts, rendition, segmentFile(segment.epoch, segment.msn)),
-      duration: segment.duration,
       discontinuity: opensEpoch,
       map: map === null ? null : uri(facts, rendition, map),
-      programDateTime: before === undefined || opensEpoch ? segment.pdt : null,
-      gap: segment.gap,
+      programDateTime: isFirst || opensEpoch ? pdt : null,
+      parts: parts.map((part, index) => ({
+        uri: uri(facts, rendition, partFile(epoch, msn, index)),
+        duration: part.duration,
+        independent: part.independent,
+      })),
     };
-  });
+  };
+  const segments = listed.map(
+    (segment, index): MediaSegment => ({
+      ...head(segment.msn, segment.epoch, segment.gap, segment.pdt, index === 0, segment.msn >= partsFrom ? segment.parts : []),
+      uri: uri(facts, rendition, segmentFile(segment.epoch, segment.msn)),
+      duration: segment.duration,
+      gap: segment.gap,
+    }),
+  );
+  const openHead = open === null ? null : head(open.msn, open.epoch.epoch, false, open.epoch.startedAt, listed.length === 0, open.parts);
   return {
     targetDuration: facts.targetDuration,
+    partTarget: facts.parts ? (facts.partTargets[rendition] ?? null) : null,
+    serverControl: composeServerControl(facts),
     mediaSequence: listed[0]?.msn ?? timeline.firstMsn,
     discontinuitySequence: timeline.discontinuitySequence(),
     segments,
+    open: openHead,
+    preloadHint: facts.ended || !facts.parts ? null : uri(facts, rendition, hintedFile(timeline, rendition, facts)),
+    renditionReports: facts.ended ? [] : composeReports(timeline, rendition, facts),
     ended: facts.ended,
   };
+}
+
+/** Three part targets is what players need to stay ahead of a part that is late (PL2). The largest counts, so that it is the same in every rendition. */
+function composeServerControl({ targetDuration, partTargets, parts }: BroadcastFacts): ServerControl {
+  const partTarget = Math.max(...Object.values(partTargets));
+  return { holdBack: 3 * targetDuration, partHoldBack: parts ? 3 * partTarget : null, canSkipUntil: 6 * targetDuration };
+}
+
+/** The first segment whose parts are listed: three target durations behind the edge (PL8). */
+function firstWithParts(listed: Segment[], facts: BroadcastFacts, open: Part[]): number {
+  if (facts.ended || !facts.parts) return Number.POSITIVE_INFINITY;
+  let fromEnd = open.reduce((sum, part) => sum + part.duration, 0);
+  for (const segment of listed.toReversed()) {
+    if (fromEnd >= 3 * facts.targetDuration) return segment.msn + 1;
+    fromEnd += segment.duration;
+  }
+  return 0;
+}
+
+/** An open segment this close to the target duration is full: what comes next belongs to the one after it. */
+const FULL_WITHIN: Seconds = 0.05;
+
+/** The part that comes next: of the open segment, of the one after it, or of the connection that will follow (PL9). */
+function hintedFile(timeline: Timeline, rendition: string, facts: BroadcastFacts): string {
+  const { complete } = timeline.head(rendition);
+  if (facts.nextEpoch !== null) return partFile(facts.nextEpoch, timeline.nextMsn(), 0);
+  const parts = timeline.open(rendition)?.parts ?? [];
+  const duration = parts.reduce((sum, part) => sum + part.duration, 0);
+  const full = duration > facts.targetDuration - FULL_WITHIN;
+  const msn = full ? complete + 2 : complete + 1;
+  return partFile(timeline.epochAt(msn)?.epoch ?? 1, msn, full ? 0 : parts.length);
+}
+
+function composeReports(timeline: Timeline, rendition: string, facts: BroadcastFacts): RenditionReport[] {
+  return Object.keys(facts.partTargets)
+    .filter((other) => other !== rendition)
+    .map((other) => {
+      const { msn, part } = timeline.newest(other);
+      const { complete, partsOf, openParts } = timeline.head(other);
+      if (!facts.parts) return { uri: `../${other}/index.m3u8`, lastMsn: complete, lastPart: null };
+      const hasParts = openParts > 0 || partsOf(complete) > 0;
+      return { uri: `../${other}/index.m3u8`, lastMsn: msn, lastPart: hasParts ? part : null };
+    });
 }
 
 /** The broadcast's renditions as a multivariant playlist; bandwidths are measured over the window, or the encoder's word where that is higher. */

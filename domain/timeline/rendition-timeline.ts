@@ -41,12 +41,14 @@ export class RenditionTimeline {
   /** Stores a part. Throws 409 `conflict` for other bytes under the same number. */
   addPart(push: PartPush): PushOutcome {
     const { msn, part, duration, independent, size, digest } = push;
-    const known = this.#segments.get(msn)?.parts[part] ?? this.#open.get(msn)?.get(part);
+    const segment = this.#segments.get(msn);
+    const known = segment?.parts[part] ?? this.#open.get(msn)?.get(part);
     if (known !== undefined) {
       if (known.digest === digest) return "repeated";
       throw new NovaError(409, "conflict", `part ${msn}.${part} exists with other bytes`);
     }
-    if (this.#segments.has(msn) || msn <= this.#head) return "repeated";
+    // Parts of a complete segment are of use until they make up the whole of it.
+    if (segment === undefined ? msn <= this.#head : segment.gap || segment.parts.length > 0) return "repeated";
     this.#refuseFarAhead(msn);
     let parts = this.#open.get(msn);
     if (parts === undefined) {
@@ -54,6 +56,7 @@ export class RenditionTimeline {
       this.#open.set(msn, parts);
     }
     parts.set(part, { duration, independent, size, digest });
+    if (segment !== undefined) this.restore(this.#withParts(segment));
     return "stored";
   }
 
@@ -66,16 +69,14 @@ export class RenditionTimeline {
     }
     if (segment.msn <= this.#head || segment.msn < this.start) return "repeated";
     this.#refuseFarAhead(segment.msn);
-    const parts = segment.gap ? [] : this.openParts(segment.msn);
-    const whole = parts.reduce((size, part) => size + part.size, 0) === segment.size;
-    this.restore({ ...segment, parts: whole ? parts : [] });
+    this.restore(this.#withParts({ ...segment, parts: [] }));
     return "stored";
   }
 
   /** Puts back a segment that was stored before, and drops the open parts it completes. */
   restore(segment: Segment): void {
     this.#segments.set(segment.msn, segment);
-    this.#open.delete(segment.msn);
+    if (segment.gap || segment.parts.length > 0) this.#open.delete(segment.msn);
     while (this.#segments.has(this.#head + 1)) this.#head += 1;
   }
 
@@ -107,13 +108,6 @@ export class RenditionTimeline {
     return segments;
   }
 
-  /** The newest thing that a viewer can fetch: an open segment's last part, or the head's last. */
-  newest(): { msn: number; part: number } {
-    const open = this.openParts(this.#head + 1);
-    if (open.length > 0) return { msn: this.#head + 1, part: open.length - 1 };
-    return { msn: this.#head, part: Math.max(0, (this.#segments.get(this.#head)?.parts.length ?? 1) - 1) };
-  }
-
   /** The media sequence number from which the listed segments fill `window` seconds, at least. */
   windowStart(window: Seconds): number {
     let total = 0;
@@ -129,18 +123,18 @@ export class RenditionTimeline {
   /** Forgets segments before `firstMsn`; returns their numbers. */
   forgetBefore(firstMsn: number): number[] {
     const gone = [...this.#segments.keys()].filter((msn) => msn < firstMsn && msn <= this.#head);
-    for (const msn of gone) this.#segments.delete(msn);
+    for (const msn of gone) {
+      this.#segments.delete(msn);
+      this.#open.delete(msn);
+    }
     return gone;
   }
 
-  /** Forgets the parts of an open segment. */
-  forgetOpen(msn: number): void {
-    this.#open.delete(msn);
-  }
-
-  /** Numbers of the segments that have parts but are not complete, in order. */
-  openSegments(): number[] {
-    return [...this.#open.keys()].sort((a, b) => a - b);
+  /** A segment with the parts that were pushed of it, where they make up the whole. */
+  #withParts(segment: Segment): Segment {
+    const parts = segment.gap ? [] : this.openParts(segment.msn);
+    const whole = parts.reduce((size, part) => size + part.size, 0) === segment.size;
+    return whole ? { ...segment, parts } : segment;
   }
 
   #refuseFarAhead(msn: number): void {

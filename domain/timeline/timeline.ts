@@ -1,7 +1,8 @@
 import { NovaError } from "../errors.ts";
 import type { Millis, Seconds } from "../time.ts";
+import type { LiveHead } from "./reload.ts";
 import { type PartPush, type PushOutcome, RenditionTimeline } from "./rendition-timeline.ts";
-import type { EpochStart, Segment } from "./segment.ts";
+import type { EpochStart, Part, Segment } from "./segment.ts";
 
 /** What is kept of a timeline, to rebuild it. */
 export interface TimelineSnapshot {
@@ -114,8 +115,14 @@ export class Timeline {
     this.#initialised.add(`${epoch}/${rendition}`);
   }
 
-  addPart(epoch: number, rendition: string, push: PartPush): PushOutcome {
-    return this.#writable(epoch, rendition, push.msn).addPart(push);
+  /** Stores a part. Returns its segment too, where that was complete before and has all its parts now: to be kept again. */
+  addPart(epoch: number, rendition: string, push: PartPush): { outcome: PushOutcome; completed: Segment | null } {
+    const timeline = this.#writable(epoch, rendition, push.msn);
+    const outcome = timeline.addPart(push);
+    const segment = timeline.segment(push.msn);
+    const completed = outcome === "stored" && segment !== undefined && segment.parts.length > 0 ? segment : null;
+    if (completed?.parts[0]?.independent === false) this.#independent = false;
+    return { outcome, completed };
   }
 
   /**
@@ -180,10 +187,10 @@ export class Timeline {
     return this.#epochs.findLast((epoch) => epoch.firstMsn <= msn);
   }
 
+  /** The newest part that a viewer can fetch, or the last segment where it has none. */
   newest(rendition: string): { msn: number; part: number } {
-    const timeline = this.#renditions.get(rendition);
-    if (timeline === undefined) throw new NovaError(404, "rendition_not_found", `this broadcast has no rendition ${rendition}`);
-    return timeline.newest();
+    const { complete, openParts, partsOf } = this.head(rendition);
+    return openParts > 0 ? { msn: complete + 1, part: openParts - 1 } : { msn: complete, part: Math.max(0, partsOf(complete) - 1) };
   }
 
   /** The segments that a playlist may list: complete, fetchable with their init, none missing between. */
@@ -191,6 +198,27 @@ export class Timeline {
     const segments = this.#renditions.get(rendition)?.listed(this.#firstMsn) ?? [];
     const blocked = segments.findIndex(({ epoch, gap }) => !gap && !this.#initialised.has(`${epoch}/${rendition}`));
     return blocked < 0 ? segments : segments.slice(0, blocked);
+  }
+
+  /** The segment after the listed ones, as far as its parts are fetchable; null where nothing of it is. */
+  open(rendition: string): { msn: number; epoch: EpochStart; parts: Part[] } | null {
+    const timeline = this.#renditions.get(rendition);
+    const msn = (this.listed(rendition).at(-1)?.msn ?? Math.max(this.#firstMsn, timeline?.start ?? 1) - 1) + 1;
+    const epoch = this.epochAt(msn);
+    const parts = timeline?.openParts(msn) ?? [];
+    if (epoch === undefined || parts.length === 0 || !this.#initialised.has(`${epoch.epoch}/${rendition}`)) return null;
+    return { msn, epoch, parts };
+  }
+
+  /** How far a rendition has got, for those who wait for more. */
+  head(rendition: string): LiveHead {
+    const listed = this.listed(rendition);
+    const first = Math.max(this.#firstMsn, this.#renditions.get(rendition)?.start ?? 1);
+    return {
+      complete: listed.at(-1)?.msn ?? first - 1,
+      openParts: this.open(rendition)?.parts.length ?? 0,
+      partsOf: (msn) => listed.find((segment) => segment.msn === msn)?.parts.length ?? 0,
+    };
   }
 
   /** How many `EXT-X-DISCONTINUITY` tags have left the window (PL7). */

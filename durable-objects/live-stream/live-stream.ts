@@ -11,10 +11,12 @@ import type {
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
+import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
+import { HeldRequests } from "./held-requests.ts";
 import { lifecycleEvent } from "./lifecycle-event.ts";
-import { MediaWindow, notStarted, type PartBytes } from "./media-window.ts";
+import { MediaWindow, notStarted, type PartAddress, type PartBytes, type PlaylistState, partNotFound } from "./media-window.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
@@ -54,6 +56,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #media: MediaWindow;
   readonly #presence: Presence;
   readonly #settler: Settler;
+  readonly #waiting = new HeldRequests();
   readonly #projector: Projector;
   #config: StreamConfig | null;
   /** When the alarm is set for, as far as this life of the object knows. */
@@ -182,16 +185,30 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     };
   }
 
-  mediaPlaylist(rendition: string): Promise<Outcome<PlaylistAnswer>> {
-    return outcomeOf(() => ({ text: this.#playable.mediaPlaylist(rendition, this.#ended), ended: this.#ended }));
+  /** A rendition's playlist, held back until it has what the query asks for (BR1–BR8). */
+  mediaPlaylist(rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => {
+      const render = () => ({ text: this.#playable.mediaPlaylist(rendition, this.#playlistState(), delta), ended: this.#ended });
+      // [BR6]
+      if (this.#ended || this.#playable.decideReload(rendition, query) === "serve") return render();
+      const ready = () => (this.#ended || this.#playable.isReached(rendition, query) ? render() : null);
+      return this.#waiting.hold(`playlist ${rendition} ${query.msn}.${query.part} ${delta}`, ready, this.#holdLimit());
+    });
   }
 
   multivariantPlaylist(): Promise<Outcome<PlaylistAnswer>> {
-    return outcomeOf(() => ({ text: this.#playable.multivariantPlaylist(), ended: this.#ended }));
+    return outcomeOf(() => ({ text: this.#playable.multivariantPlaylist(this.#playlistState()), ended: this.#ended }));
   }
 
-  readPart(broadcast: number, rendition: string, epoch: number, msn: number, part: number): Promise<Outcome<PartBytes>> {
-    return outcomeOf(() => this.#media.readPart(broadcast, rendition, epoch, msn, part));
+  /** A part's bytes, or where they are. One of the next to come is held back until it is whole (PL9). */
+  readPart(address: PartAddress): Promise<Outcome<PartBytes>> {
+    return outcomeOf(async () => {
+      const ready = () => this.#media.readPart(address);
+      const found = ready();
+      if (found !== null) return found;
+      if (this.#ended) throw partNotFound();
+      return this.#waiting.hold(`part ${Object.values(address).join("/")}`, ready, this.#holdLimit());
+    });
   }
 
   /** A viewer's WebSocket; the Worker has checked who asks. Everything else is RPC. */
@@ -234,6 +251,20 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#schedule(now);
   }
 
+  #playlistState(): PlaylistState {
+    const { connection } = this.#broadcast;
+    return {
+      ended: this.#ended,
+      parts: this.#config?.latencyMode !== "standard",
+      nextEpoch: connection === null ? this.#broadcast.lastEpoch + 1 : null,
+    };
+  }
+
+  /** [BR5] */
+  #holdLimit(): Millis {
+    return 3000 * this.#media.targetDuration;
+  }
+
   /** The media that a player may see: not that of the broadcast before, once a new one is live. */
   get #playable(): MediaWindow {
     if (this.#broadcast.status === "active" && this.#media.broadcast !== this.#broadcast.number) throw notStarted();
@@ -256,6 +287,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       }
       const value = body(connection, now);
       this.#schedule(now);
+      this.#waiting.wake();
       return value;
     });
   }
@@ -273,6 +305,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#presence.tell(lifecycleEvent(transition, this.#streamId(), this.#presence.peak, now), now);
     this.#projector.mark(now);
     this.ctx.waitUntil(this.#projector.write(now).finally(() => this.#schedule(Date.now())));
+    this.#waiting.wake();
   }
 
   #established(): ServerEvent {
@@ -317,7 +350,11 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   #settle(): void {
-    this.ctx.waitUntil(this.#settler.run().finally(() => this.#schedule(Date.now())));
+    const after = () => {
+      this.#schedule(Date.now());
+      this.#waiting.wake();
+    };
+    this.ctx.waitUntil(this.#settler.run().finally(after));
   }
 
   /** One alarm for all that is due. It is only ever moved earlier; when it fires too early it is set anew. */

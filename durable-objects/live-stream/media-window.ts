@@ -7,10 +7,11 @@ import {
   mediaPath,
   segmentFile,
 } from "../../domain/hls/live-playlists.ts";
-import { encodeMediaPlaylist } from "../../domain/hls/media-playlist.ts";
+import { countSkippable, encodeMediaPlaylist } from "../../domain/hls/media-playlist.ts";
 import { encodeMultivariantPlaylist } from "../../domain/hls/multivariant-playlist.ts";
 import type { Declared, TracksRequest } from "../../domain/protocol/origin-link.ts";
 import type { Millis, Seconds } from "../../domain/time.ts";
+import { decideReload, isReached, type ReloadDecision, type ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
 import { type Remnant, Timeline } from "../../domain/timeline/timeline.ts";
@@ -20,6 +21,18 @@ import type { BroadcastTracks, LiveStreamStorage } from "./storage.ts";
 const WINDOW_SECONDS: Seconds = 60;
 /** Bytes of parts are kept for this many complete segments; older ones are cut from the segment in R2. */
 const PART_SEGMENTS = 3;
+
+/** Names a part. */
+export interface PartAddress {
+  broadcast: number;
+  rendition: string;
+  epoch: number;
+  msn: number;
+  part: number;
+}
+
+/** What the lifecycle says about the playlists. */
+export type PlaylistState = Pick<BroadcastFacts, "ended" | "parts" | "nextEpoch">;
 
 /** A part's bytes, or where in R2 they lie. */
 export type PartBytes = { kind: "bytes"; bytes: Uint8Array } | { kind: "range"; key: string; offset: number; length: number };
@@ -111,7 +124,9 @@ export class MediaWindow {
 
   /** Keeps a part and its bytes. */
   addPart(epoch: number, rendition: string, push: PartPush, bytes: Uint8Array): { msn: number; part: number } {
-    if (this.#timeline.addPart(epoch, rendition, push) === "stored") this.#storage.savePart(rendition, push, bytes);
+    const { outcome, completed } = this.#timeline.addPart(epoch, rendition, push);
+    if (outcome === "stored") this.#storage.savePart(rendition, push, bytes);
+    if (completed !== null) this.#storage.saveSegment(rendition, completed);
     return this.#timeline.newest(rendition);
   }
 
@@ -154,42 +169,74 @@ export class MediaWindow {
     this.#slide();
   }
 
-  /** Where a part's bytes are. Throws 404 `part_not_found`. */
-  readPart(broadcast: number, rendition: string, epoch: number, msn: number, part: number): PartBytes {
-    if (broadcast === this.broadcast && this.#timeline.epochAt(msn)?.epoch === epoch) {
+  /** Where a part's bytes are; null where it is one of the next to come. Throws 404 `part_not_found`. */
+  readPart(address: PartAddress): PartBytes | null {
+    const { broadcast, rendition, epoch, msn, part } = address;
+    if (broadcast !== this.broadcast) throw partNotFound();
+    const { complete, openParts } = this.#timeline.head(rendition);
+    if (this.#timeline.epochAt(msn)?.epoch === epoch) {
       const bytes = this.#storage.readPart(rendition, msn, part);
       if (bytes !== null) return { kind: "bytes", bytes };
-      const segment = this.#timeline.listed(rendition).find((listed) => listed.msn === msn);
+      const segment = msn <= complete ? this.#timeline.listed(rendition).find((listed) => listed.msn === msn) : undefined;
       const length = segment?.parts[part]?.size;
       if (segment !== undefined && length !== undefined) {
         const offset = segment.parts.slice(0, part).reduce((sum, before) => sum + before.size, 0);
         return { kind: "range", key: mediaPath(this.#streamId(), broadcast, rendition, segmentFile(epoch, msn)), offset, length };
       }
     }
-    throw new NovaError(404, "part_not_found", "no such part: it has left the live window, or never was");
+    const next = (msn === complete + 1 && part <= openParts + 1) || (msn === complete + 2 && part === 0);
+    const current = this.#timeline.epochs.at(-1)?.epoch ?? 0;
+    if (next && (epoch === current || epoch === current + 1) && !this.#isSettled(rendition, msn)) return null;
+    throw partNotFound();
   }
 
-  /** The text of a rendition's playlist. Throws 404 `rendition_not_found` or `not_started`. */
-  mediaPlaylist(rendition: string, ended: boolean): string {
-    const facts = this.#facts(ended);
-    if (this.#tracks?.partTargets[rendition] === undefined) {
-      throw new NovaError(404, "rendition_not_found", "this broadcast has no such rendition: see its multivariant playlist");
-    }
-    if (this.#timeline.listed(rendition).length === 0) throw notStarted();
-    return encodeMediaPlaylist(composeMediaPlaylist(this.#timeline, rendition, facts));
+  /** What to do with a request for a rendition's playlist. Throws 400 `invalid_directive`, 404 `rendition_not_found`, 404 `not_started`. */
+  decideReload(rendition: string, query: ReloadQuery): ReloadDecision {
+    this.#assertPlayable(rendition);
+    return decideReload(this.#timeline.head(rendition), query, this.#tracks?.partTargets[rendition] ?? 1);
+  }
+
+  /** Whether a rendition's playlist holds what a query waits for. */
+  isReached(rendition: string, query: ReloadQuery): boolean {
+    return isReached(this.#timeline.head(rendition), query);
+  }
+
+  /** `EXT-X-TARGETDURATION` of the current broadcast, seconds; 0 before the first. */
+  get targetDuration(): Seconds {
+    return this.#tracks?.targetDuration ?? 0;
+  }
+
+  /** The text of a rendition's playlist, as a delta update where that is wanted and possible (PL11). Throws 404 `rendition_not_found` or `not_started`. */
+  mediaPlaylist(rendition: string, state: PlaylistState, delta: boolean): string {
+    this.#assertPlayable(rendition);
+    const playlist = composeMediaPlaylist(this.#timeline, rendition, this.#facts(state));
+    return encodeMediaPlaylist(playlist, delta && !state.ended ? countSkippable(playlist) : 0);
   }
 
   /** The text of the multivariant playlist. Throws 404 `not_started` until every rendition has a segment. */
-  multivariantPlaylist(): string {
-    const facts = this.#facts(false);
+  multivariantPlaylist(state: PlaylistState): string {
+    const facts = this.#facts(state);
     if (facts.tracks.some((track) => this.#timeline.listed(track.name).length === 0)) throw notStarted();
     return encodeMultivariantPlaylist(composeMultivariantPlaylist(this.#timeline, facts));
   }
 
-  #facts(ended: boolean): BroadcastFacts {
+  #facts(state: PlaylistState): BroadcastFacts {
     if (this.#tracks === null) throw notStarted();
-    const { broadcast, targetDuration, tracks } = this.#tracks;
-    return { streamId: this.#streamId(), broadcast, targetDuration, ended, tracks };
+    return { streamId: this.#streamId(), ...this.#tracks, ...state };
+  }
+
+  #assertPlayable(rendition: string): void {
+    if (this.#tracks === null) throw notStarted();
+    if (this.#tracks.partTargets[rendition] === undefined) {
+      throw new NovaError(404, "rendition_not_found", "this broadcast has no such rendition: see its multivariant playlist");
+    }
+    if (this.#timeline.listed(rendition).length === 0) throw notStarted();
+  }
+
+  /** An ended epoch's open segment gets no more parts. */
+  #isSettled(rendition: string, msn: number): boolean {
+    const epoch = this.#timeline.epochAt(msn)?.epoch;
+    return epoch !== undefined && this.#unsettled.includes(epoch) && this.#timeline.head(rendition).complete < msn;
   }
 
   async #save(bucket: R2Bucket, epoch: number, remnant: Remnant): Promise<{ size: number; digest: string }> {
@@ -219,4 +266,9 @@ export class MediaWindow {
 /** The refusal of a playlist that has nothing to list yet. */
 export function notStarted(): NovaError {
   return new NovaError(404, "not_started", "nothing to play yet: the stream has not started, or starts in a moment");
+}
+
+/** The refusal of a part that is not there, and will not come. */
+export function partNotFound(): NovaError {
+  return new NovaError(404, "part_not_found", "no such part: it has left the live window, or never was");
 }

@@ -1,13 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { encodeAttributes } from "../../domain/hls/attributes.ts";
-import { encodeMediaPlaylist } from "../../domain/hls/media-playlist.ts";
+import { countSkippable, encodeMediaPlaylist } from "../../domain/hls/media-playlist.ts";
 import { encodeMultivariantPlaylist } from "../../domain/hls/multivariant-playlist.ts";
 
-const plain = { discontinuity: false, map: null, programDateTime: null, gap: false };
+const plain = { discontinuity: false, map: null, programDateTime: null, gap: false, parts: [] };
+const serverControl = { holdBack: 6, partHoldBack: 1.5, canSkipUntil: 12 };
+const standard = { partTarget: null, open: null, preloadHint: null, renditionReports: [] };
 
 describe("encodeMediaPlaylist", () => {
   it("[PL6] [PL7] [PL12] [PL13] writes every tag where it belongs", () => {
     const text = encodeMediaPlaylist({
+      ...standard,
+      serverControl: { ...serverControl, partHoldBack: null },
       targetDuration: 2,
       mediaSequence: 41,
       discontinuitySequence: 3,
@@ -21,6 +25,7 @@ describe("encodeMediaPlaylist", () => {
     expect(text).toBe(`#EXTM3U
 #EXT-X-VERSION:8
 #EXT-X-TARGETDURATION:2
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,HOLD-BACK=6.000,CAN-SKIP-UNTIL=12.000
 #EXT-X-MEDIA-SEQUENCE:41
 #EXT-X-DISCONTINUITY-SEQUENCE:3
 #EXT-X-MAP:URI="init-1.mp4"
@@ -37,6 +42,65 @@ b.m4s
 c.m4s
 #EXT-X-ENDLIST
 `);
+  });
+});
+
+describe("low latency", () => {
+  const live = {
+    targetDuration: 2,
+    partTarget: 0.5,
+    serverControl,
+    mediaSequence: 7,
+    discontinuitySequence: 0,
+    segments: Array.from({ length: 10 }, (_, index) => ({
+      ...plain,
+      uri: `${7 + index}.m4s`,
+      duration: 2,
+      map: index === 0 ? "init-1.mp4" : null,
+      programDateTime: index === 0 ? 0 : null,
+      parts: index === 9 ? [{ uri: "16.0.m4s", duration: 2, independent: true }] : [],
+    })),
+    open: { ...plain, parts: [{ uri: "17.0.m4s", duration: 0.5, independent: false }] },
+    preloadHint: "17.1.m4s",
+    renditionReports: [
+      { uri: "../audio/index.m3u8", lastMsn: 17, lastPart: 0 },
+      { uri: "../720p/index.m3u8", lastMsn: 16, lastPart: null },
+    ],
+    ended: false,
+  };
+
+  it("[PL2] [PL9] [PL10] [PL11] writes a delta update: what ends before the skip boundary is left out", () => {
+    expect(countSkippable(live)).toBe(4);
+    expect(encodeMediaPlaylist(live, 4)).toBe(`#EXTM3U
+#EXT-X-VERSION:9
+#EXT-X-TARGETDURATION:2
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.500,HOLD-BACK=6.000,CAN-SKIP-UNTIL=12.000
+#EXT-X-PART-INF:PART-TARGET=0.50000
+#EXT-X-MEDIA-SEQUENCE:7
+#EXT-X-DISCONTINUITY-SEQUENCE:0
+#EXT-X-SKIP:SKIPPED-SEGMENTS=4
+#EXTINF:2.00000,
+11.m4s
+#EXTINF:2.00000,
+12.m4s
+#EXTINF:2.00000,
+13.m4s
+#EXTINF:2.00000,
+14.m4s
+#EXTINF:2.00000,
+15.m4s
+#EXT-X-PART:DURATION=2.00000,URI="16.0.m4s",INDEPENDENT=YES
+#EXTINF:2.00000,
+16.m4s
+#EXT-X-PART:DURATION=0.50000,URI="17.0.m4s"
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI="17.1.m4s"
+#EXT-X-RENDITION-REPORT:URI="../audio/index.m3u8",LAST-MSN=17,LAST-PART=0
+#EXT-X-RENDITION-REPORT:URI="../720p/index.m3u8",LAST-MSN=16
+`);
+  });
+
+  it("[PL11] leaves nothing out of a window that is not longer than the skip boundary", () => {
+    expect(countSkippable({ ...live, segments: live.segments.slice(4) })).toBe(0);
   });
 });
 

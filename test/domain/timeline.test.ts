@@ -52,6 +52,10 @@ describe("listing", () => {
     timeline.commit("source", segment(1));
     timeline.commit("source", segment(2));
     expect(timeline.listed("source").map((listed) => listed.parts.length)).toEqual([4, 0]);
+    // The missing ones come late.
+    timeline.addPart(1, "source", part(2, 3));
+    expect(timeline.addPart(1, "source", part(2, 1)).completed).toMatchObject({ msn: 2 });
+    expect(timeline.listed("source").map((listed) => listed.parts.length)).toEqual([4, 4]);
   });
 
   it("names the newest part that can be fetched", () => {
@@ -68,8 +72,8 @@ describe("listing", () => {
 describe("pushes", () => {
   it("are repeated without effect, and refused with other bytes", () => {
     const timeline = opened();
-    expect(timeline.addPart(1, "source", part(1, 0))).toBe("stored");
-    expect(timeline.addPart(1, "source", part(1, 0))).toBe("repeated");
+    expect(timeline.addPart(1, "source", part(1, 0)).outcome).toBe("stored");
+    expect(timeline.addPart(1, "source", part(1, 0)).outcome).toBe("repeated");
     expect(() => timeline.addPart(1, "source", { ...part(1, 0), digest: "other" })).toThrow("other bytes");
     expect(timeline.commit("source", segment(1))).toHaveLength(1);
     expect(timeline.commit("source", segment(1))).toHaveLength(0);
@@ -215,8 +219,9 @@ class Kept {
     const msn = Math.max(first, (this.timeline.listed(next.rendition).at(-1)?.msn ?? first - 1) + 1 + next.ahead);
     if (next.kind === "part") {
       const push = part(msn, next.part);
-      if (this.timeline.addPart(this.epoch, next.rendition, push) === "stored")
-        this.parts.set(`${next.rendition}/${msn}.${next.part}`, { rendition: next.rendition, push });
+      const { outcome, completed } = this.timeline.addPart(this.epoch, next.rendition, push);
+      if (completed !== null) this.segments.set(`${next.rendition}/${msn}`, { rendition: next.rendition, segment: completed });
+      if (outcome === "stored") this.parts.set(`${next.rendition}/${msn}.${next.part}`, { rendition: next.rendition, push });
     } else {
       for (const stored of this.timeline.commit(next.rendition, segment(msn, this.epoch)))
         this.segments.set(`${stored.rendition}/${msn}`, stored);

@@ -1,25 +1,19 @@
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { NovaError } from "../../domain/errors.ts";
-import { mediaPath } from "../../domain/hls/live-playlists.ts";
 import { RenditionName } from "../../domain/protocol/origin-link.ts";
-import type { PlaylistAnswer } from "../../durable-objects/live-stream/live-stream.ts";
-import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
-import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { cutRange } from "./range.ts";
 
-const IMMUTABLE = "public, max-age=31536000, immutable";
-/** A part may leave the window before its segment does. */
-const PART_CACHE = "public, max-age=60";
-
-/** What players ask for: `/hls` and `/media`. */
+/** What players ask for: `/hls` and `/media`. Checks who asks, and passes the canonical address on: no cookie, token or unknown query reaches a cache key. */
 export const playback = new Hono<Surface>();
 
 const playersCors = cors({
   origin: "*",
   allowMethods: ["GET", "HEAD", "OPTIONS"],
   allowHeaders: ["Range"],
-  exposeHeaders: ["Age", "Date", "Content-Length", "Content-Range"],
+  exposeHeaders: ["Age", "Date", "Content-Length", "Content-Range", "ETag"],
   maxAge: 86_400,
 });
 playback.use("/hls/*", playersCors);
@@ -27,72 +21,55 @@ playback.use("/media/*", playersCors);
 
 playback.get("/hls/:stream/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return playlist(c, unwrap(await liveStream(c.env, id).multivariantPlaylist()));
+  return deliver(c, `/hls/${id}/index.m3u8`);
 });
 
 playback.get("/hls/:stream/:rendition/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return playlist(c, unwrap(await liveStream(c.env, id).mediaPlaylist(parseInput(RenditionName, c.req.param("rendition")))));
+  const rendition = parseInput(RenditionName, c.req.param("rendition"));
+  const directives = parseInput(DeliveryDirectives, c.req.query());
+  return deliver(c, `/hls/${id}/${rendition}/index.m3u8${encodeDirectives(directives)}`);
 });
+
+const MEDIA_FILE = /^(init-\d{1,9}\.mp4|\d{1,9}-\d{1,9}(\.\d{1,3})?\.m4s)$/;
 
 playback.get("/media/:stream/:broadcast{[0-9]{1,9}}/:rendition{[a-z0-9]{1,16}}/:file", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
   const { broadcast, rendition, file } = c.req.param();
-  const part = /^(\d{1,9})-(\d{1,9})\.(\d{1,3})\.m4s$/.exec(file);
-  if (part !== null) {
-    const [epoch, msn, number] = part.slice(1).map(Number) as [number, number, number];
-    const bytes = await readPart(c, id, Number(broadcast), rendition, epoch, msn, number);
-    return media(c, bytes, rendition, PART_CACHE, null);
-  }
-  if (!/^(init-\d{1,9}\.mp4|\d{1,9}-\d{1,9}\.m4s)$/.test(file)) throw notFound();
-  const object = await c.env.MEDIA.get(mediaPath(id, Number(broadcast), rendition, file));
-  if (object === null) throw notFound();
-  return media(c, new Uint8Array(await object.arrayBuffer()), rendition, IMMUTABLE, object.httpEtag);
+  if (!MEDIA_FILE.test(file)) throw new NovaError(404, "media_not_found", "no such media: take addresses from the playlists");
+  return deliver(c, `/media/${id}/${Number(broadcast)}/${rendition}/${file}`);
 });
 
-async function readPart(
-  c: Context<Surface>,
-  id: Awaited<ReturnType<typeof proveStreamId>>,
-  broadcast: number,
-  rendition: string,
-  epoch: number,
-  msn: number,
-  part: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const found = unwrap(await liveStream(c.env, id).readPart(broadcast, rendition, epoch, msn, part));
-  if (found.kind === "bytes") return Uint8Array.from(found.bytes);
-  const object = await c.env.MEDIA.get(found.key, { range: { offset: found.offset, length: found.length } });
-  if (object === null) throw notFound();
-  return new Uint8Array(await object.arrayBuffer());
+/** Asks for the whole thing, and answers what of it was asked for: nothing where the client has it, a range, or all, compressed where that helps. */
+async function deliver(c: Context<Surface>, canonical: string): Promise<Response> {
+  const headers = { "X-Request-Id": c.get("requestId") };
+  const { Media } = (c.executionCtx as ExecutionContext).exports;
+  const answer = await Media.fetch(new Request(new URL(canonical, "https://media"), { headers }));
+  if (answer.status !== 200) return c.newResponse(answer.body, answer);
+  const out = new Headers(answer.headers);
+  const etag = out.get("ETag");
+  if (
+    etag !== null &&
+    c.req
+      .header("If-None-Match")
+      ?.split(",")
+      .some((tag) => tag.trim().replace(/^W\//, "") === etag)
+  ) {
+    await answer.body?.cancel();
+    return c.newResponse(null, { status: 304, headers: out });
+  }
+  if (canonical.startsWith("/hls/")) return playlist(c, answer, out);
+  const cut = cutRange(c.req.header("Range"), new Uint8Array(await answer.arrayBuffer()));
+  out.set("Accept-Ranges", "bytes");
+  out.set("Content-Length", String(cut.bytes.length));
+  if (cut.contentRange !== null) out.set("Content-Range", cut.contentRange);
+  if (cut.status !== 200) out.set("Cache-Control", "no-store");
+  return c.newResponse(cut.bytes, { status: cut.status, headers: out });
 }
 
-function playlist(c: Context<Surface>, answer: PlaylistAnswer): Response {
-  return c.body(answer.text, 200, {
-    "Content-Type": "application/vnd.apple.mpegurl",
-    "Cache-Control": answer.ended ? "public, max-age=60" : "public, max-age=1",
-  });
-}
-
-function media(
-  c: Context<Surface>,
-  bytes: Uint8Array<ArrayBuffer>,
-  rendition: string,
-  cacheControl: string,
-  etag: string | null,
-): Response {
-  const headers = new Headers({
-    "Content-Type": rendition === "audio" ? "audio/mp4" : "video/mp4",
-    "Cache-Control": cacheControl,
-    "Accept-Ranges": "bytes",
-  });
-  if (etag !== null) headers.set("ETag", etag);
-  const cut = cutRange(c.req.header("Range"), bytes);
-  if (cut.contentRange !== null) headers.set("Content-Range", cut.contentRange);
-  if (cut.status !== 200) headers.set("Cache-Control", "no-store");
-  headers.set("Content-Length", String(cut.bytes.length));
-  return c.newResponse(cut.bytes, cut.status, Object.fromEntries(headers));
-}
-
-function notFound(): NovaError {
-  return new NovaError(404, "media_not_found", "no such media: it has expired, or never was");
+function playlist(c: Context<Surface>, answer: Response, out: Headers): Response {
+  out.set("Vary", "Accept-Encoding");
+  // The runtime compresses what this header says is compressed.
+  if (/\bgzip\b/.test(c.req.header("Accept-Encoding") ?? "")) out.set("Content-Encoding", "gzip");
+  return c.newResponse(answer.body, { status: 200, headers: out });
 }
