@@ -23,6 +23,8 @@ async function end(code: number): Promise<void> {
 }
 
 for (const event of ["SIGINT", "SIGTERM", "SIGHUP", "message", "disconnect"]) process.on(event, () => void end(1));
+// Whoever read the figures has enough.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => void end(1));
 
 if (!names.includes(name)) {
   console.error(`bench: usage: npm run bench -- NAME [-- options], where NAME is one of: ${names.join(", ")}`);

@@ -8,6 +8,9 @@ import { retrying } from "./retry.ts";
 /** What waits in memory for the edge, at most, before the oldest is given up. */
 const MAX_BYTES = 96 << 20;
 
+/** Parts of this many segments behind the newest one are still worth sending: the edge lists them near the live edge. */
+const PART_SEGMENTS = 3;
+
 interface MediaItem extends LaneItem {
   rendition: string;
   msn: number;
@@ -88,8 +91,8 @@ export class Uploader {
     const path = segmentPath(segment);
     const run = async () => {
       await this.#put(path, bytes);
-      // The edge has the whole: parts of it that still wait are of no use.
-      this.#parts.get(rendition)?.take((item) => item.msn <= msn);
+      // The edge has the whole; parts far behind it are of no use to anybody any more.
+      this.#parts.get(rendition)?.take((item) => item.msn <= msn - PART_SEGMENTS);
     };
     this.#lane(this.#segments, rendition, "segment").push({ rendition, msn, path, size: bytes.length, run });
     this.#bound();

@@ -5,7 +5,7 @@ export interface Figure {
   subject: string;
   metric: string;
   value: number;
-  unit: "s" | "percent" | "MB";
+  unit: "s" | "percent" | "MB" | "parts";
   /** How many observations stand behind the value. */
   n: number;
 }
@@ -24,13 +24,26 @@ export interface BenchRun {
 /** Undoes what a run did, latest first; also where the run is interrupted. */
 export class Cleanup {
   readonly #tasks: (() => unknown)[] = [];
+  #running: Promise<unknown> | null = null;
 
+  /** Once the cleaning has begun, runs the task at once and throws: nothing more is to be set up. */
   add(task: () => unknown): void {
     this.#tasks.push(task);
+    if (this.#running === null) return;
+    this.#running = Promise.all([this.#running, this.#runAll()]);
+    throw new Error("the run was interrupted");
   }
 
-  /** Runs each task once; a failing one does not keep the others from running. */
+  /** Runs each task once, one after the other; a failing one does not keep the others from running. */
   async run(): Promise<void> {
+    this.#running ??= this.#runAll();
+    for (let awaited: unknown = null; awaited !== this.#running; ) {
+      awaited = this.#running;
+      await awaited;
+    }
+  }
+
+  async #runAll(): Promise<void> {
     for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) {
       try {
         await task();

@@ -13,10 +13,12 @@ const AVC_TAG_HEADER = 5;
 export class FrameFinder {
   readonly #recording: Recording;
   /** Where the server's clock stands at the first frame, seconds. */
-  #origin: number | null = null;
+  #origin: number | null;
 
-  constructor(recording: Recording) {
+  /** `origin` is where the server's clock stands at the first frame, seconds; null takes it from the first media, which must then end as expected. */
+  constructor(recording: Recording, origin: number | null) {
     this.#recording = recording;
+    this.#origin = origin;
   }
 
   /** The last frame, counted from 0 over all rounds, in `moof` and `mdat` pairs. Throws where its bytes or its time are not the ones that were published. */
@@ -36,7 +38,6 @@ export class FrameFinder {
     return this.#frameAt(last / TS_CLOCK, expected);
   }
 
-  /** The first answer fixes the server's clock; all later ones must agree with it. */
   #frameAt(seconds: number, expected: number): number {
     this.#origin ??= seconds - this.#secondsOf(expected);
     const since = seconds - this.#origin;

@@ -15,6 +15,7 @@ export interface NginxRtmp {
   pid: number;
 }
 
+const PROGRAM = "nginx";
 const PACKAGES = ["nginx", "libnginx-mod-rtmp"];
 
 /** Starts the peer, after installing it where it is missing. Rejects, with words, where that is not possible. */
@@ -27,7 +28,7 @@ export async function startNginxRtmp(cleanup: Cleanup, say: (line: string) => vo
   mkdirSync(join(directory, "hls"));
   const configuration = join(directory, "nginx.conf");
   writeFileSync(configuration, encodeConfiguration({ module, directory, httpPort, rtmpPort }));
-  const server = new ServerProcess("nginx", ["-p", directory, "-e", "stderr", "-c", configuration]);
+  const server = new ServerProcess(PROGRAM, ["-p", directory, "-e", "stderr", "-c", configuration]);
   cleanup.add(() => server.stop());
   await pollUntil("nginx", async () => {
     if (server.hasEnded) throw new Error("nginx did not start");
@@ -38,7 +39,7 @@ export async function startNginxRtmp(cleanup: Cleanup, say: (line: string) => vo
 
 /** Path of the RTMP module; null where it or nginx is missing. */
 function findModule(): string | null {
-  const version = spawnSync("nginx", ["-V"], { encoding: "utf8" });
+  const version = spawnSync(PROGRAM, ["-V"], { encoding: "utf8" });
   const modules = /--modules-path=(\S+)/.exec(version.stderr ?? "")?.[1];
   const path = modules === undefined ? null : join(modules, "ngx_rtmp_module.so");
   return path !== null && existsSync(path) ? path : null;
@@ -47,14 +48,14 @@ function findModule(): string | null {
 function install(say: (line: string) => void): string {
   const byHand = `the peer nginx-rtmp is missing: install it (Debian and Ubuntu: sudo apt-get install ${PACKAGES.join(" ")})`;
   if (process.getuid?.() !== 0 || spawnSync("apt-get", ["--version"]).error !== undefined) throw new Error(byHand);
-  const hadNginx = spawnSync("nginx", ["-v"]).error === undefined;
+  const hadNginx = spawnSync(PROGRAM, ["-v"]).error === undefined;
   say(`installing ${PACKAGES.join(", ")} with apt-get (once)…`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const run = (...args: string[]) => spawnSync("apt-get", args, { stdio: ["ignore", 2, 2], env });
   run("update", "-qq");
   run("install", "-y", "-qq", "--no-install-recommends", ...PACKAGES);
   // Debian starts a server as soon as it is installed; nobody asked for this one.
-  if (!hadNginx) spawnSync("service", ["nginx", "stop"], { stdio: "ignore" });
+  if (!hadNginx) spawnSync(PROGRAM, ["-s", "stop"], { stdio: "ignore" });
   const module = findModule();
   if (module === null) throw new Error(byHand);
   return module;
@@ -91,6 +92,7 @@ http {
   server {
     listen 127.0.0.1:${httpPort};
     root ${directory}/hls;
+    log_not_found off;
   }
 }
 `;

@@ -8,6 +8,8 @@ export interface ProcessUsage {
   cpuSeconds: number;
   /** Resident memory now; pages shared with other processes count in each. */
   rssMb: number;
+  /** The same, with each shared page divided among those that share it. */
+  pssMb: number;
 }
 
 /** What some processes used between two readings. */
@@ -16,7 +18,8 @@ export interface Consumption {
   cpuPercent: number;
   /** At the second reading. */
   rssMb: number;
-  processes: number;
+  /** At the second reading. */
+  pssMb: number;
 }
 
 /** Linux counts processor time in hundredths of a second for user space, whatever its own tick. */
@@ -30,7 +33,7 @@ export function readProcessTree(root: number): ProcessUsage[] {
   const tree = all.filter((process) => process.pid === root);
   if (tree.length === 0) throw new Error(`process ${root} is gone`);
   for (const parent of tree) tree.push(...all.filter((process) => process.parent === parent.pid));
-  return tree;
+  return tree.map((process) => ({ ...process, ...readMemory(process.pid) }));
 }
 
 /** What the processes for which `isOne` holds used over `seconds`. Only those that lived through count. */
@@ -40,31 +43,40 @@ export function computeConsumption(
   seconds: number,
   isOne: (process: ProcessUsage) => boolean,
 ): Consumption {
-  const total = { cpuPercent: 0, rssMb: 0, processes: 0 };
+  const total = { cpuPercent: 0, rssMb: 0, pssMb: 0 };
   for (const process of after.filter(isOne)) {
     const earlier = before.find(({ pid }) => pid === process.pid);
     if (earlier === undefined) continue;
     total.cpuPercent += (100 * (process.cpuSeconds - earlier.cpuSeconds)) / seconds;
     total.rssMb += process.rssMb;
-    total.processes += 1;
+    total.pssMb += process.pssMb;
   }
   return total;
 }
 
+function readMemory(pid: number): { rssMb: number; pssMb: number } {
+  let text = "";
+  try {
+    text = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
+  } catch {
+    // The process ended meanwhile.
+  }
+  const megabytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1] ?? 0) / 1024;
+  return { rssMb: megabytes("Rss"), pssMb: megabytes("Pss") };
+}
+
 /** Null where the process ended meanwhile. */
-function readProcess(pid: number): (ProcessUsage & { parent: number }) | null {
+function readProcess(pid: number): (Omit<ProcessUsage, "rssMb" | "pssMb"> & { parent: number }) | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The name may hold spaces and parentheses: fields are counted from its end.
     const nameEnd = stat.lastIndexOf(")");
     const fields = stat.slice(nameEnd + 2).split(" ");
-    const rss = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? "0";
     return {
       pid,
       command: stat.slice(stat.indexOf("(") + 1, nameEnd),
       parent: Number(fields[1]),
       cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
-      rssMb: Number(rss) / 1024,
     };
   } catch {
     return null;

@@ -11,7 +11,11 @@ export class ServerProcess {
   readonly #exited: Promise<void>;
 
   constructor(command: string, args: string[], env: Record<string, string> = {}) {
-    this.#child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", process.stderr, "inherit", "ipc"], detached: true });
+    this.#child = spawn(command, args, {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", process.stderr, "inherit", "ipc"],
+      detached: true,
+    });
     this.#exited = new Promise((resolve) => {
       this.#child.once("exit", () => resolve());
       this.#child.once("error", () => resolve());

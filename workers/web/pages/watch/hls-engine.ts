@@ -14,8 +14,8 @@ const CONFIG: Partial<HlsConfig> = {
   enableWorker: false,
   // Small steps, so that the pitch stays; the target is the playlist's own hold-back.
   maxLiveSyncPlaybackRate: 1.1,
-  // A stall says that the line is slow, but not that it needs a whole second more.
-  liveSyncOnStallIncrease: 0.5,
+  // A stall says that the line is slow, but the first one is the start itself: only several of them may cost the viewer half a second.
+  liveSyncOnStallIncrease: 0.1,
   // An unbounded duration is what tells controls that this is live.
   liveDurationInfinity: true,
   backBufferLength: 20,
