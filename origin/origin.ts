@@ -1,7 +1,8 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { OriginConfig } from "./config.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import type { Log } from "./log.ts";
+import { prepareRunDirectory } from "./run-directory.ts";
 import { Session } from "./session.ts";
 import { EdgeClient } from "./upload/edge-client.ts";
 
@@ -42,7 +43,7 @@ export class Origin {
 
   /** Starts to accept encoders. Resolves with the RTMP port; rejects with an Error in words. */
   async start(): Promise<{ port: number }> {
-    mkdirSync(this.#config.runDirectory, { recursive: true, mode: 0o700 });
+    prepareRunDirectory(this.#config.runDirectory);
     return this.#ingest.start();
   }
 

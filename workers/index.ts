@@ -12,7 +12,8 @@ export { Media } from "./playback/media.ts";
 
 const app = new Hono<Surface>();
 app.use(async (c, next) => {
-  c.set("requestId", c.req.header("cf-ray") ?? crypto.randomUUID());
+  const ray = c.req.header("cf-ray") ?? "";
+  c.set("requestId", /^[0-9a-f]{16}(-[A-Z]{3})?$/.test(ray) ? ray : crypto.randomUUID());
   await next();
 });
 app.notFound(answerNotFound);

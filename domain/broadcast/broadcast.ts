@@ -109,6 +109,7 @@ export class Broadcast {
   /** The connection that this epoch and lease name. Throws 409 `fenced` for any other: its owner must stop. */
   authorize(epoch: number, lease: string): Connection {
     const held = this.#state.connection;
+    if (this.#state.deleted) throw new NovaError(409, "fenced", "this stream was deleted: create a new one");
     if (held === null || held.epoch !== epoch || held.lease !== lease) {
       throw new NovaError(409, "fenced", `epoch ${epoch} does not hold the lease: stop, and publish again`);
     }
@@ -153,7 +154,7 @@ export class Broadcast {
   /** When `tick` has something to do; null where nothing is due. */
   nextTickAt(): Millis | null {
     const { phase, connection } = this.#state;
-    if (phase.status === "reconnecting") return phase.deadline;
+    if (phase.status === "reconnecting") return Math.max(phase.deadline, connection?.expiresAt ?? 0);
     if (phase.status === "active") return connection?.expiresAt ?? null;
     return null;
   }
@@ -164,8 +165,8 @@ export class Broadcast {
     if (phase.status === "active" && (connection === null || connection.expiresAt <= now)) {
       return this.#lose("origin_lost", reconnectWindow, now);
     }
-    if (phase.status === "reconnecting" && phase.deadline <= now) {
-      this.#state.connection = null;
+    // An encoder that came back in time has its lease's time to send frames.
+    if (phase.status === "reconnecting" && phase.deadline <= now && (connection === null || connection.expiresAt <= now)) {
       return this.#finish("completed", phase.reason, phase.broadcast, now);
     }
     return null;
@@ -176,8 +177,8 @@ export class Broadcast {
     this.#state.deleted = true;
     this.#state.connection = null;
     const { phase } = this.#state;
-    if (phase.status === "active" || phase.status === "reconnecting") return this.#finish("completed", "deleted", phase.broadcast, now);
-    return null;
+    if (phase.status === "completed" || phase.status === "error") return null;
+    return this.#finish("completed", "deleted", this.number, now);
   }
 
   #lose(reason: string, reconnectWindow: Millis, now: Millis): Transition | null {
@@ -191,6 +192,8 @@ export class Broadcast {
 
   #finish(status: "completed" | "error", reason: string, broadcast: number, now: Millis): Transition {
     const { phase } = this.#state;
+    // Whoever holds the lease of a broadcast that is over is fenced: nothing may open it again.
+    this.#state.connection = null;
     const startedAt = phase.status === "active" || phase.status === "reconnecting" ? phase.startedAt : null;
     this.#state.phase = { status, broadcast, startedAt, endedAt: now, reason };
     return { kind: "ended", broadcast, status, reason, startedAt, endedAt: now };

@@ -1,11 +1,31 @@
 import { z } from "zod";
 import { StreamStatus } from "./events.ts";
 
+/** Text for people: well-formed, without control characters. */
+function words(maxLength: number) {
+  return z
+    .string()
+    .max(maxLength)
+    .refine(
+      (text) => text.isWellFormed() && !/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(text.replace(/[\n\t]/g, "")),
+      "no control characters",
+    );
+}
+
 /** The body of `POST /api/v1/streams`. */
 export const CreateStream = z.strictObject({
-  title: z.string().trim().min(1).max(255),
-  description: z.string().max(2000).default(""),
-  tags: z.array(z.string().trim().min(1).max(64)).max(10).default([]),
+  title: words(255)
+    .transform((title) => title.trim())
+    .refine((title) => /[\p{L}\p{N}\p{S}\p{P}]/u.test(title), "1 to 255 characters, one of them visible"),
+  description: words(2000).default(""),
+  tags: z
+    .array(
+      words(64)
+        .transform((tag) => tag.trim())
+        .refine((tag) => tag !== "", "not empty"),
+    )
+    .max(10)
+    .default([]),
   /** `unlisted` streams play for whoever has the address, and are not listed to others. */
   visibility: z.enum(["public", "unlisted"]).default("public"),
   latency_mode: z.enum(["low", "standard"]).default("low"),

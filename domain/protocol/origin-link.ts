@@ -79,7 +79,11 @@ export const TracksRequest = z.object({
   /** Program date time of the epoch's first frame, Unix ms. */
   started_at: z.number().int().positive(),
   target_duration: Declared.shape.target_duration,
-  renditions: z.array(Track).min(1).max(12),
+  renditions: z
+    .array(Track)
+    .min(1)
+    .max(12)
+    .refine((tracks) => new Set(tracks.map((track) => track.name)).size === tracks.length, "each rendition has a name of its own"),
 });
 export type TracksRequest = z.infer<typeof TracksRequest>;
 

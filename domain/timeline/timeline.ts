@@ -255,6 +255,11 @@ export class Timeline {
     return start;
   }
 
+  /** Throws 409 `fenced`, 404 `rendition_not_found` or 409 `msn_taken` where an epoch may not write a segment. */
+  assertWritable(epoch: number, rendition: string, msn: number): void {
+    this.#writable(epoch, rendition, msn);
+  }
+
   #writable(epoch: number, rendition: string, msn: number): RenditionTimeline {
     const start = this.#epoch(epoch);
     const timeline = this.#renditions.get(rendition);

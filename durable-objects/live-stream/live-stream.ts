@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { Broadcast, type Connection, LEASE_MS, type Transition } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { PING_INTERVAL_MS, type ServerEvent } from "../../domain/protocol/events.ts";
+import type { ServerEvent } from "../../domain/protocol/events.ts";
 import type {
   EndRequest,
   Heartbeat,
@@ -10,18 +10,27 @@ import type {
   PublishAnswer,
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
-import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
 import { HeldRequests } from "./held-requests.ts";
-import { lifecycleEvent } from "./lifecycle-event.ts";
-import { MediaWindow, notStarted, type PartAddress, type PartBytes, type PlaylistState, partNotFound } from "./media-window.ts";
+import {
+  MediaWindow,
+  notStarted,
+  type PartAddress,
+  type PartBytes,
+  type PlaylistState,
+  partNotFound,
+  type SegmentClaim,
+} from "./media-window.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
 import { Settler } from "./settler.ts";
+import { closeSocket } from "./sockets.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
+import { greetingEvent, lifecycleEvent } from "./viewer-events.ts";
 
 /** Bindings that the object needs. */
 interface LiveStreamEnv {
@@ -90,8 +99,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       const now = Date.now();
       this.configure(config);
       // A lease that ran out a moment ago has opened the reconnect window, whether or not the alarm has said so yet.
-      this.#apply(this.#broadcast.tick(this.#reconnectWindow(), now), now);
       const before = this.#broadcast.connection;
+      this.#apply(this.#broadcast.tick(this.#reconnectWindow(), now), now);
       const connection = this.#broadcast.publish({ originId, lease: crypto.randomUUID() }, now);
       const { nextMsn, declared, pdtFloor } = this.#media.openEpoch(connection);
       if (before !== null) this.#closeEpoch(before.epoch);
@@ -121,6 +130,14 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     });
   }
 
+  /** Whether a holder may write a segment, or an init segment, to R2: asked before, so that no name is taken by bytes that never count. */
+  authorize(holder: Holder, segment: SegmentClaim | null): Promise<Outcome<null>> {
+    return this.#held(holder, (connection) => {
+      if (segment !== null) this.#media.assertWritable(connection.epoch, segment, Date.now());
+      return null;
+    });
+  }
+
   /** An init segment is in R2. */
   addInit(holder: Holder, rendition: string, digest: string): Promise<Outcome<null>> {
     return this.#held(holder, (connection) => {
@@ -136,6 +153,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   /** A segment is in R2, or is given up as a gap. */
   commitSegment(holder: Holder, rendition: string, segment: Omit<Segment, "parts" | "epoch">): Promise<Outcome<null>> {
     return this.#held(holder, (connection) => {
+      this.#media.assertWritable(connection.epoch, { rendition, ...segment }, Date.now());
       this.#media.commit(rendition, { ...segment, epoch: connection.epoch });
       return null;
     });
@@ -226,8 +244,10 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#presence.receive(socket, message, Date.now());
   }
 
-  override webSocketClose(socket: WebSocket): void {
+  override webSocketClose(socket: WebSocket, code: number): void {
     this.#presence.leave(socket, Date.now());
+    // Ends the connection beneath: the runtime leaves that to us.
+    closeSocket(socket, code === 1005 || code === 1006 ? 1000 : code, "");
   }
 
   override webSocketError(socket: WebSocket): void {
@@ -267,7 +287,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   /** The media that a player may see: not that of the broadcast before, once a new one is live. */
   get #playable(): MediaWindow {
-    if (this.#broadcast.status === "active" && this.#media.broadcast !== this.#broadcast.number) throw notStarted();
+    const { status } = this.#broadcast;
+    if ((status === "active" || status === "reconnecting") && this.#media.broadcast !== this.#broadcast.number) throw notStarted();
     return this.#media;
   }
 
@@ -309,26 +330,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   #established(): ServerEvent {
-    const facts = this.facts();
-    return {
-      event: "connection_established",
-      data: {
-        instance: this.#presence.instance,
-        stream: {
-          id: this.#streamId(),
-          title: this.#config?.title ?? "",
-          status: facts.status,
-          broadcast: facts.broadcast,
-          started_at: isoTimeOrNull(facts.startedAt),
-          ended_at: isoTimeOrNull(facts.endedAt),
-          end_reason: facts.endReason,
-        },
-        viewer_count: facts.viewerCount,
-        peak_viewers: facts.peakViewers,
-        qualities: this.#media.qualities,
-        ping_interval_ms: PING_INTERVAL_MS,
-      },
-    };
+    const stream = { id: this.#streamId(), title: this.#config?.title ?? "" };
+    return greetingEvent(stream, this.facts(), this.#presence.instance, this.#media.qualities);
   }
 
   #announceCount(): void {

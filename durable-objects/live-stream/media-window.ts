@@ -19,6 +19,11 @@ import type { BroadcastTracks, LiveStreamStorage } from "./storage.ts";
 
 /** How much stays listed behind the live edge. */
 const WINDOW_SECONDS: Seconds = 60;
+/** Rounding that a part's duration may show. */
+const PART_TOLERANCE: Seconds = 0.001;
+/** How far a segment's date may lie before the end of the one before it: clocks are rounded. */
+const DATE_TOLERANCE_MS: Millis = 500;
+const MAX_AHEAD_MS: Millis = 86_400_000;
 /** Bytes of parts are kept for this many complete segments; older ones are cut from the segment in R2. */
 const PART_SEGMENTS = 3;
 
@@ -33,6 +38,14 @@ export interface PartAddress {
 
 /** What the lifecycle says about the playlists. */
 export type PlaylistState = Pick<BroadcastFacts, "ended" | "parts" | "nextEpoch">;
+
+/** What a segment says of itself. */
+export interface SegmentClaim {
+  rendition: string;
+  msn: number;
+  duration: Seconds;
+  pdt: Millis;
+}
 
 /** A part's bytes, or where in R2 they lie. */
 export type PartBytes = { kind: "bytes"; bytes: Uint8Array } | { kind: "range"; key: string; offset: number; length: number };
@@ -93,6 +106,10 @@ export class MediaWindow {
       this.#storage.save("unsettled", []);
       this.#tracks = { broadcast: connection.broadcast, targetDuration: request.target_duration, tracks: request.renditions, partTargets };
     } else if (this.#tracks !== null) {
+      if (this.#timeline.epochs.some((start) => start.epoch === connection.epoch && start.startedAt !== null)) {
+        if (JSON.stringify(this.#tracks.tracks) === JSON.stringify(request.renditions)) return;
+        throw new NovaError(409, "conflict", "this epoch announced other renditions before: publish again to change them");
+      }
       const known = this.#tracks.partTargets;
       const differs = Object.entries(partTargets).some(([name, target]) => known[name] !== undefined && known[name] !== target);
       if (differs || request.target_duration !== this.#tracks.targetDuration) {
@@ -124,21 +141,31 @@ export class MediaWindow {
 
   /** Keeps a part and its bytes. */
   addPart(epoch: number, rendition: string, push: PartPush, bytes: Uint8Array): { msn: number; part: number } {
+    const target = this.#tracks?.partTargets[rendition] ?? 0;
+    if (target > 0 && push.duration > target + PART_TOLERANCE) {
+      throw new NovaError(422, "part_too_long", `part ${push.msn}.${push.part} lasts ${push.duration} s, past its part target (PL3)`);
+    }
     const { outcome, completed } = this.#timeline.addPart(epoch, rendition, push);
     if (outcome === "stored") this.#storage.savePart(rendition, push, bytes);
     if (completed !== null) this.#storage.saveSegment(rendition, completed);
     return this.#timeline.newest(rendition);
   }
 
+  /** Throws where a segment could not be listed: 409 and 404 as `commit` does, 422 `segment_too_long` (PL3), 422 `wrong_date` (PL6). */
+  assertWritable(epoch: number, { rendition, msn, duration, pdt }: SegmentClaim, now: Millis): void {
+    this.#timeline.assertWritable(epoch, rendition, msn);
+    if (Math.round(duration) > this.targetDuration) {
+      throw new NovaError(422, "segment_too_long", `segment ${msn} lasts ${duration} s, past the declared target duration (PL3)`);
+    }
+    const before = this.#timeline.listed(rendition).find((listed) => listed.msn === msn - 1);
+    const earliest = before === undefined ? 0 : before.pdt + before.duration * 1000 - DATE_TOLERANCE_MS;
+    if (pdt < earliest || pdt > now + MAX_AHEAD_MS) {
+      throw new NovaError(422, "wrong_date", `segment ${msn} is dated before the one it follows, or a day ahead (PL6)`);
+    }
+  }
+
   /** A segment is in R2: lists it, and moves the window. */
   commit(rendition: string, segment: Omit<Segment, "parts">): void {
-    if (Math.round(segment.duration) > (this.#tracks?.targetDuration ?? 0)) {
-      throw new NovaError(
-        422,
-        "segment_too_long",
-        `segment ${segment.msn} lasts ${segment.duration} s, past the declared target duration (PL3)`,
-      );
-    }
     const wasIndependent = this.#timeline.independent;
     for (const stored of this.#timeline.commit(rendition, segment)) this.#keep(stored.rendition, stored.segment);
     if (this.#timeline.independent !== wasIndependent) this.#saveTimeline();
@@ -227,7 +254,7 @@ export class MediaWindow {
 
   #assertPlayable(rendition: string): void {
     if (this.#tracks === null) throw notStarted();
-    if (this.#tracks.partTargets[rendition] === undefined) {
+    if (!Object.hasOwn(this.#tracks.partTargets, rendition)) {
       throw new NovaError(404, "rendition_not_found", "this broadcast has no such rendition: see its multivariant playlist");
     }
     if (this.#timeline.listed(rendition).length === 0) throw notStarted();

@@ -67,14 +67,14 @@ export class Sockets {
   close(id: string, code: number, reason: string): void {
     const socket = this.#open.get(id);
     this.#open.delete(id);
-    if (socket !== undefined) tryClose(socket, code, reason);
+    if (socket !== undefined) closeSocket(socket, code, reason);
   }
 
   /** Checks a client's message; a bad one closes its socket. Returns whether the socket is still open. */
   receive(socket: WebSocket, message: string | ArrayBuffer, now: Millis): boolean {
     const violation = this.#violation(socket, message, now);
     if (violation === null) return true;
-    tryClose(socket, violation.code, violation.reason);
+    closeSocket(socket, violation.code, violation.reason);
     return false;
   }
 
@@ -106,11 +106,12 @@ function trySend(socket: WebSocket, text: string): void {
   try {
     socket.send(text);
   } catch {
-    tryClose(socket, 1011, "cannot send");
+    closeSocket(socket, 1011, "cannot send");
   }
 }
 
-function tryClose(socket: WebSocket, code: number, reason: string): void {
+/** Closes a socket, also one that is closing already. */
+export function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason);
   } catch {

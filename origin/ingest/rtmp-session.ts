@@ -24,7 +24,7 @@ const HANDSHAKE_DONE = 3;
 const AMF3_COMMAND = 17;
 const AUDIO = 8;
 const VIDEO = 9;
-const DEFAULT_ACK_WINDOW = 2_500_000;
+const LARGEST_ACK_WINDOW = 2_500_000;
 const SMALLEST_ACK_WINDOW = 64 * 1024;
 
 /**
@@ -95,9 +95,12 @@ export class RtmpSession {
   }
 
   #acknowledge(): void {
-    if (!this.isHandshakeDone) return;
-    const window = Math.max(this.#rtmp.ackSize ?? DEFAULT_ACK_WINDOW, SMALLEST_ACK_WINDOW);
-    if (this.#received - this.#acknowledged < Math.min(window, DEFAULT_ACK_WINDOW)) return;
+    // An encoder that announced no window waits for nothing, and may read nothing (FFmpeg): what it leaves unread when it closes
+    // makes its system reset the connection, which loses the end of its stream and its goodbye.
+    const { ackSize } = this.#rtmp;
+    if (ackSize === undefined) return;
+    const window = Math.min(Math.max(ackSize, SMALLEST_ACK_WINDOW), LARGEST_ACK_WINDOW);
+    if (this.#received - this.#acknowledged < window) return;
     this.#acknowledged = this.#received;
     this.#rtmp.sendACK(this.#received % 2 ** 32);
   }

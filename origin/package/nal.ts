@@ -16,6 +16,25 @@ function* nalUnits(sample: Uint8Array, lengthSize: number): Generator<Uint8Array
   }
 }
 
+/**
+ * An AVCC sample without its empty NAL units and without what follows a length that does not fit: decoders and players give up
+ * on either. Null where no picture is left. The same bytes where nothing is wrong.
+ */
+export function repairSample(sample: Buffer, lengthSize: number): Buffer | null {
+  const units: Buffer[] = [];
+  let hasPicture = false;
+  let kept = 0;
+  for (const unit of nalUnits(sample, lengthSize)) {
+    const type = (unit[0] ?? 0) & 31;
+    hasPicture ||= type >= 1 && type <= NAL_IDR;
+    const from = unit.byteOffset - sample.byteOffset - lengthSize;
+    units.push(sample.subarray(from, from + lengthSize + unit.byteLength));
+    kept += lengthSize + unit.byteLength;
+  }
+  if (!hasPicture) return null;
+  return kept === sample.length ? sample : Buffer.concat(units, kept);
+}
+
 /** Whether an AVCC sample holds an IDR picture. A container's key frame flag alone does not prove it (PL4). */
 export function isIdr(sample: Uint8Array, lengthSize: number): boolean {
   for (const unit of nalUnits(sample, lengthSize)) {

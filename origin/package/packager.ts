@@ -181,7 +181,7 @@ export class Packager {
     const init = this.#videoInit;
     if (init === null) return;
     const idr = isIdr(sample.data, init.lengthSize);
-    const frame = { ...sample, key: idr };
+    const frame = { ...sample, key: idr, recovery: sample.key && !idr };
     if (this.#videoSegmenter !== null) {
       this.#videoSegmenter.push(frame);
       this.#audioSegmenter?.advance(this.#videoSegmenter.decidedUntil);

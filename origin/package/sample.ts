@@ -6,5 +6,7 @@ export interface Sample {
   compositionOffset: number;
   /** Decodable on its own: an IDR in video, every frame in audio. */
   key: boolean;
+  /** Decoding can begin here and comes right within a few frames, though it is no IDR: an open GOP's I-frame. */
+  recovery?: boolean;
   data: Uint8Array;
 }

@@ -26,6 +26,7 @@ export class VideoSegmenter {
   readonly #limit: number;
   #keyIntervals: number[] = [];
   #lastKeyDts: number | null = null;
+  #lastIdrDts: number | null = null;
   #keyOffset = 0;
   #nextDts: number | null = null;
   #cutAtNext = false;
@@ -65,7 +66,8 @@ export class VideoSegmenter {
     } else if (this.#partEndsBefore(sample)) {
       this.#open.closePart();
     }
-    if (sample.key) this.#noteKey(sample);
+    if (this.#isEntry(sample)) this.#noteKey(sample);
+    if (sample.key) this.#lastIdrDts = sample.dts;
     this.#add(sample);
     this.#nextDts = input.dts + input.duration;
     if (this.#partIsFull()) this.#open.closePart();
@@ -95,7 +97,9 @@ export class VideoSegmenter {
 
   #begin(sample: Sample): void {
     this.#cutAtNext = false;
-    this.#target.onBoundary((sample.dts + sample.compositionOffset) / this.#timescale);
+    // A frame that others are shown before does not say where the segment's pictures begin: the last key frame's offset does.
+    const offset = sample.key ? sample.compositionOffset : this.#keyOffset;
+    this.#target.onBoundary((sample.dts + offset) / this.#timescale);
   }
 
   #add(sample: Sample): void {
@@ -112,7 +116,7 @@ export class VideoSegmenter {
   #mustCutBefore(sample: Sample): boolean {
     if (this.#cutAtNext) return true;
     const elapsed = this.#open.duration;
-    if (sample.key) return elapsed >= this.#segmentTarget - EARLY_SECONDS || elapsed + this.#expectedKeyInterval() > this.#limit;
+    if (this.#isEntry(sample)) return elapsed >= this.#segmentTarget - EARLY_SECONDS || elapsed + this.#expectedKeyInterval() > this.#limit;
     const duration = sample.duration / this.#timescale;
     if (duration > this.#cadence.partTarget || elapsed + duration <= this.#limit) return false;
     if (!this.#warnedNoKey) {
@@ -127,7 +131,7 @@ export class VideoSegmenter {
     const { partTarget } = this.#cadence;
     const part = this.#open.partDuration;
     if (part + sample.duration / this.#timescale > partTarget + EPSILON_SECONDS) return true;
-    return sample.key && part >= SHORTEST_PART * partTarget;
+    return this.#isEntry(sample) && part >= SHORTEST_PART * partTarget;
   }
 
   /** Whether no further frame can fit, so that viewers need not wait for that frame to find out. */
@@ -137,13 +141,20 @@ export class VideoSegmenter {
     return frameRate !== null && part >= SHORTEST_PART * partTarget && part + 1 / frameRate - ROUNDING_SECONDS > partTarget;
   }
 
+  /** Whether players can begin there: at an IDR, and where no IDR comes within a segment's time, at what comes nearest to it. */
+  #isEntry(sample: Sample): boolean {
+    if (sample.key) return true;
+    const withoutIdr = (sample.dts - (this.#lastIdrDts ?? sample.dts)) / this.#timescale;
+    return sample.recovery === true && withoutIdr > this.#limit;
+  }
+
   #noteKey(sample: Sample): void {
     if (this.#lastKeyDts !== null) {
       this.#keyIntervals.push((sample.dts - this.#lastKeyDts) / this.#timescale);
       if (this.#keyIntervals.length > REMEMBERED_KEY_INTERVALS) this.#keyIntervals.shift();
     }
     this.#lastKeyDts = sample.dts;
-    this.#keyOffset = sample.compositionOffset;
+    if (sample.key) this.#keyOffset = sample.compositionOffset;
   }
 
   #expectedKeyInterval(): number {

@@ -27,6 +27,8 @@ const INPUT_OPTIONS = [
   "pipe,unix",
   "-probesize",
   "32768",
+  "-fpsprobesize",
+  "0",
   "-analyzeduration",
   "0",
 ];

@@ -58,7 +58,9 @@ export class FlvReader {
     if (kind & 0x20) throw new Error("encrypted FLV is not supported");
     const type = TAG_TYPES[kind & 0x1f];
     if (type === undefined) return null;
-    const timestamp = this.#unwrap(raw.readUIntBE(4, 3) | (raw.readUInt8(7) << 24));
+    const bits = raw.readUIntBE(4, 3) | (raw.readUInt8(7) << 24);
+    // Metadata in mid-stream often says 0, which is nowhere near.
+    const timestamp = type === "script" ? (this.#lastTimestamp ?? 0) : this.#unwrap(bits);
     return { type, timestamp, data: raw.subarray(TAG_HEADER_BYTES, raw.length - LENGTH_BYTES), raw };
   }
 

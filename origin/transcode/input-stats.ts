@@ -23,7 +23,7 @@ export class InputStats {
     this.#arrivals.push({ atMs: nowMs, bytes: tag.bytes, video: tag.type === "video", timestamp: tag.timestamp });
     this.#forget(nowMs);
     if (tag.type !== "video" || !tag.key) return;
-    if (this.#lastKey !== null) this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
+    if (this.#lastKey !== null && tag.timestamp > this.#lastKey) this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
     this.#lastKey = tag.timestamp;
   }
 

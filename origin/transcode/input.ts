@@ -15,8 +15,9 @@ export interface InputTracks {
 /** What the first tags say so far; `message` is for the broadcaster. */
 export type ProbeResult = { state: "waiting" } | { state: "ready"; tracks: InputTracks } | { state: "refused"; message: string };
 
-const LONGEST_MEDIA_MS = 1000;
-const LONGEST_WAIT_MS = 1500;
+/** How long the other track is waited for, by the encoder's clock and by ours. A broadcast without its picture is the worse mistake. */
+const LONGEST_WAIT_MS = { audio: 2500, video: 6000 };
+const NO_SPS = 0;
 const WAITING: ProbeResult = { state: "waiting" };
 
 /** Finds out which tracks an encoder sends, and refuses what is not H.264 and AAC. */
@@ -24,7 +25,8 @@ export class InputProbe {
   #video: InputTracks["video"] = null;
   #audio: InputTracks["audio"] = null;
   #metadata: FlvMetadata | null = null;
-  #firstMedia: { timestamp: number; atMs: number } | null = null;
+  #sawPicture = false;
+  #firstFrame: { timestamp: number; atMs: number } | null = null;
 
   /** Takes the next tag; `nowMs` is any clock that does not go back. Once it is ready or refused, nothing more may be pushed. */
   push(tag: FlvTag, nowMs: number): ProbeResult {
@@ -36,15 +38,17 @@ export class InputProbe {
     if (media === null) return WAITING;
     const refusal = this.#take(media);
     if (refusal !== null) return { state: "refused", message: refusal };
-    this.#firstMedia ??= { timestamp: tag.timestamp, atMs: nowMs };
+    // Configurations say 0 where the frames count from elsewhere.
+    if (media.role !== "config") this.#firstFrame ??= { timestamp: tag.timestamp, atMs: nowMs };
     return this.#settle(nowMs, tag.timestamp);
   }
 
   #take(media: MediaTag): string | null {
     if (media.type === "video") {
       if (media.codec !== "H.264") return `${media.codec} video is not supported by this stream's profile: set the encoder to H.264`;
+      this.#sawPicture ||= media.role === "frame";
       if (media.role === "config" && media.payload.length < 7) return "the encoder's H.264 configuration is broken";
-      if (media.role === "config") this.#video = { config: media.payload };
+      if (media.role === "config" && (media.payload.readUInt8(5) & 31) !== NO_SPS) this.#video = { config: media.payload };
       return null;
     }
     if (media.codec !== "AAC") return `${media.codec} audio is not supported by this stream's profile: set the encoder to AAC`;
@@ -59,12 +63,15 @@ export class InputProbe {
   }
 
   #settle(nowMs: number, timestamp: number): ProbeResult {
-    const [video, audio, metadata, first] = [this.#video, this.#audio, this.#metadata, this.#firstMedia];
+    const [video, audio, metadata, first] = [this.#video, this.#audio, this.#metadata, this.#firstFrame];
     const ready: ProbeResult = { state: "ready", tracks: { video, audio, metadata } };
     if (video !== null && audio !== null) return ready;
     if (metadata !== null && video !== null && metadata.announcesVideo && !metadata.announcesAudio) return ready;
     if (metadata !== null && audio !== null && metadata.announcesAudio && !metadata.announcesVideo) return ready;
-    if (first === null || (timestamp - first.timestamp < LONGEST_MEDIA_MS && nowMs - first.atMs < LONGEST_WAIT_MS)) return WAITING;
+    if (first === null) return WAITING;
+    const waitMs = video === null ? LONGEST_WAIT_MS.video : LONGEST_WAIT_MS.audio;
+    if (timestamp - first.timestamp < waitMs && nowMs - first.atMs < waitMs) return WAITING;
+    if (video === null && this.#sawPicture) return { state: "refused", message: "the encoder's pictures come with no H.264 configuration" };
     if (video !== null || audio !== null) return ready;
     return { state: "refused", message: "the encoder sent neither an H.264 nor an AAC configuration" };
   }

@@ -1,11 +1,13 @@
 import type { Declared, Heartbeat } from "../../domain/protocol/origin-link.ts";
 import type { Log } from "../log.ts";
 import { InputChanged } from "../package/input-changed.ts";
+import { isIdr, repairSample } from "../package/nal.ts";
 import { Packager, type PackagerSink } from "../package/packager.ts";
 import { encodeFlvTag, FlvReader, type FlvTag } from "./flv.ts";
 import { InputProbe, type InputTracks } from "./input.ts";
 import { InputClock } from "./input-clock.ts";
 import { InputStats } from "./input-stats.ts";
+import { type GatedFrame, KeyGate } from "./key-gate.ts";
 import { encodeAacBody, type MediaTag, parseMediaTag } from "./media-tag.ts";
 import { Remux } from "./remux.ts";
 import { SilenceFiller } from "./silence.ts";
@@ -46,8 +48,10 @@ export class Pipeline {
   #remux: Remux | null = null;
   #packager: Packager | null = null;
   #silence: SilenceFiller | null = null;
-  /** The newest video frame on the connection's clock, and how far the encoder's own clock is ahead of that; milliseconds. */
-  #lastVideo: { timestamp: number; ahead: number } | null = null;
+  /** Null where there is no video to wait for. */
+  #gate: KeyGate | null = null;
+  /** The newest video frame on the connection's clock, milliseconds. */
+  #lastVideo: number | null = null;
   #audioGopMs = Number.NEGATIVE_INFINITY;
   #dropped = 0;
   #writable = true;
@@ -136,6 +140,7 @@ export class Pipeline {
       this.#sink(),
     );
     this.#packager = packager;
+    if (tracks.video !== null) this.#gate = new KeyGate();
     if (tracks.audio !== null && tracks.video !== null) this.#silence = new SilenceFiller(tracks.audio.config);
     this.#remux = new Remux(
       { tracks, runDirectory, log },
@@ -183,37 +188,52 @@ export class Pipeline {
       this.#fail("input_changed", placed.message);
       return;
     }
-    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: media.key }, nowMs);
-    if (placed.state === "late") {
+    const frame = this.#readFrame(media);
+    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: frame?.key ?? false }, nowMs);
+    if (placed.state === "late" || frame === null) {
       this.#dropped += 1;
       return;
     }
     const { timestamp } = placed;
-    if (media.type === "audio") this.#silence?.note(timestamp);
+    if (media.type === "audio") this.#sendSilence(this.#silence?.note(timestamp) ?? []);
     else {
-      this.#lastVideo = { timestamp, ahead: tag.timestamp - timestamp };
+      this.#lastVideo = timestamp;
       this.#fillSilence(false);
     }
-    this.#send(media.type, timestamp, media.body, media.key);
+    this.#send({ type: media.type, timestamp, ...frame });
+  }
+
+  /** The frame as FFmpeg and players can take it; null where nothing of it can be decoded. */
+  #readFrame(media: MediaTag): { body: Buffer; key: boolean } | null {
+    const config = this.#tracks?.video?.config;
+    if (media.type === "audio" || config === undefined) return { body: media.body, key: false };
+    const lengthSize = (config.readUInt8(4) & 3) + 1;
+    const payload = repairSample(media.payload, lengthSize);
+    if (payload === null) return null;
+    const body = payload === media.payload ? media.body : Buffer.concat([media.body.subarray(0, -media.payload.length), payload]);
+    return { body, key: isIdr(payload, lengthSize) };
   }
 
   #fillSilence(ended: boolean): void {
     if (this.#lastVideo === null || this.#silence === null) return;
-    const { timestamp, ahead } = this.#lastVideo;
-    for (const silent of this.#silence.fill(timestamp, ended)) {
-      if (this.#clock.place("audio", silent.timestamp + ahead).state !== "placed") continue;
-      this.#send("audio", silent.timestamp, encodeAacBody(1, silent.frame), false);
-      if (!ended) this.#warn("the encoder's audio has stopped: silence takes its place");
-    }
+    const silence = this.#silence.fill(this.#lastVideo, ended).filter(({ timestamp }) => this.#clock.fill(timestamp));
+    this.#sendSilence(silence);
+    if (silence.length > 0 && !ended) this.#warn("the encoder's audio has stopped: silence takes its place");
   }
 
-  #send(type: "video" | "audio", timestamp: number, body: Buffer, key: boolean): void {
-    let startsGop = type === "video" && key;
-    if (this.#tracks?.video === null && timestamp - this.#audioGopMs >= AUDIO_GOP_MS) {
-      this.#audioGopMs = timestamp;
-      startsGop = true;
+  #sendSilence(silence: { timestamp: number; frame: Buffer }[]): void {
+    for (const { timestamp, frame } of silence) this.#send({ type: "audio", timestamp, body: encodeAacBody(1, frame), key: false });
+  }
+
+  #send(frame: GatedFrame): void {
+    for (const { type, timestamp, body, key } of this.#gate?.push(frame) ?? [frame]) {
+      let startsGop = key;
+      if (this.#gate === null && timestamp - this.#audioGopMs >= AUDIO_GOP_MS) {
+        this.#audioGopMs = timestamp;
+        startsGop = true;
+      }
+      if (this.#remux?.write(encodeFlvTag(type, timestamp, body), startsGop) === false) this.#writable = false;
     }
-    if (this.#remux?.write(encodeFlvTag(type, timestamp, body), startsGop) === false) this.#writable = false;
   }
 
   /** What the packager throws is the input's fault or FFmpeg's, and the end of this connection. */

@@ -19,7 +19,8 @@ const MAX_RESTARTS = 3;
 const RESTART_WINDOW_MS = 30_000;
 const SILENCE_MS = 5000;
 const WATCH_EVERY_MS = 1000;
-const STOP_PATIENCE_MS = 1000;
+/** A machine that is busy takes a second to start a process; one that hangs must not hold up the end for long. */
+const STOP_PATIENCE_MS = 3000;
 
 /** Keeps an FFmpeg running for one encoder connection: restarts it where it dies or falls silent, and gives up when that does not help. */
 export class Remux {

@@ -9,6 +9,10 @@ const LONGEST_LAG_MS = 1500;
 /** Once it has begun, silence keeps up this closely; audio that comes back must find room. */
 const KEEP_BEHIND_MS = 500;
 const LAG_AT_END_MS = 200;
+/** In frames. Less is jitter; what is left over closes by itself, for audio times are rebuilt from whole frames. */
+const SMALLEST_HOLE_FRAMES = 1.5;
+const WORTH_A_FRAME = 0.75;
+const JITTER_MS = 15;
 
 /**
  * Stands in for an audio track that falls silent while the video goes on, so that playlists of both keep pace (players stall on
@@ -27,10 +31,19 @@ export class SilenceFiller {
     this.#frameMs = (frameLength / coreSampleRate) * 1000;
   }
 
-  /** A frame of the encoder's own audio was placed there. */
-  note(timestamp: number): void {
-    this.#nextMs = timestamp + this.#frameMs;
+  /** A frame of the encoder's own audio was placed there: silent frames for the hole before it, where there is one. */
+  note(timestamp: number): { timestamp: number; frame: Buffer }[] {
+    const frames: { timestamp: number; frame: Buffer }[] = [];
+    let next = this.#nextMs ?? timestamp;
+    if (this.#frame !== null && timestamp - next > SMALLEST_HOLE_FRAMES * this.#frameMs) {
+      for (; timestamp - next > WORTH_A_FRAME * this.#frameMs; next += this.#frameMs) {
+        frames.push({ timestamp: Math.round(next), frame: this.#frame });
+      }
+    }
+    // Whole milliseconds, and encoders that jitter: only what is further off than that moves the grid.
+    this.#nextMs = (Math.abs(timestamp - next) <= JITTER_MS ? next : timestamp) + this.#frameMs;
     this.#filling = false;
+    return frames;
   }
 
   /** Silent frames for the time that the audio owes, now that the video has come to `timestamp`, or has ended there; milliseconds. */

@@ -143,6 +143,18 @@ describe("a publish", () => {
     expect(count).toBeLessThan(160_000);
   });
 
+  it("sends nothing to an encoder that asked for no acknowledgement: unread, it would cost the end of the stream", async () => {
+    const client = await startClient(running.port);
+    await client.publish("unasked");
+    const before = client.received.length;
+    client.setChunkSize(65_536);
+    for (let count = 0; count < 6; count++) client.send({ type: 9, streamId: 1, payload: Buffer.alloc(1_000_000, 1) });
+    client.unpublish("unasked");
+    expect(await (await running.publication("unasked")).ended).toMatchObject({ reason: "unpublished" });
+    await client.closed;
+    expect(client.received.slice(before)).toEqual([]);
+  });
+
   it("ends with the origin's words when the origin stops it", async () => {
     const client = await startClient(running.port);
     await client.publish("stopped");

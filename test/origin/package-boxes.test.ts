@@ -4,7 +4,7 @@ import { parseAacConfig } from "../../origin/package/aac.ts";
 import { BoxSplitter, encodeBox, listBoxes } from "../../origin/package/boxes.ts";
 import { encodeChunk } from "../../origin/package/chunk.ts";
 import { parseFragment } from "../../origin/package/fragment.ts";
-import { isIdr, x264KeyInterval } from "../../origin/package/nal.ts";
+import { isIdr, repairSample, x264KeyInterval } from "../../origin/package/nal.ts";
 import type { Sample } from "../../origin/package/sample.ts";
 
 function header(size: number, type = "free"): Buffer {
@@ -147,6 +147,20 @@ describe("NAL units", () => {
     expect(isIdr(avcc(Buffer.from([0x67, 1]), Buffer.from([0x41, 1])), 4)).toBe(false);
     expect(isIdr(Buffer.from([0, 0, 0, 99, 0x65, 1]), 4)).toBe(false);
     expect(isIdr(new Uint8Array(0), 4)).toBe(false);
+  });
+
+  it("takes out what decoders stumble over, and leaves a whole sample as it is", () => {
+    const whole = avcc(Buffer.from([9, 0xf0]), sei, Buffer.from([0x65, 1, 2]));
+    expect(repairSample(whole, 4)).toBe(whole);
+    const empty = Buffer.alloc(4);
+    expect(repairSample(Buffer.concat([empty, whole, empty, empty]), 4)).toEqual(whole);
+    expect(repairSample(Buffer.concat([whole, Buffer.from([0, 0, 9, 9, 1])]), 4)).toEqual(whole);
+    expect(repairSample(Buffer.concat([whole, Buffer.from([0])]), 4)).toEqual(whole);
+    expect(repairSample(avcc(sei), 4)).toBeNull();
+    expect(repairSample(Buffer.alloc(300, 0x41), 4)).toBeNull();
+    expect(repairSample(Buffer.alloc(0), 4)).toBeNull();
+    const short = Buffer.from([0, 2, 0x41, 1, 0, 0, 0, 1, 0x41]);
+    expect(repairSample(short, 2)).toEqual(Buffer.from([0, 2, 0x41, 1, 0, 1, 0x41]));
   });
 
   it("reads x264's key interval", () => {

@@ -280,6 +280,38 @@ describe("segmenters", () => {
     }
   });
 
+  it("[PL4] [CM3] begin at an open GOP's I-frames where no IDR comes, at the time of the first picture shown", () => {
+    const parts: CutPart[] = [];
+    const segments: CutSegment[] = [];
+    const boundaries: number[] = [];
+    const cadence = { targetDuration: 2, partTarget: 0.5, nominalPart: 0.5, keyInterval: 2, frameRate: 30 };
+    const segmenter = new VideoSegmenter(
+      { timescale: 90000, cadence, segmentTarget: 2, nextMsn: 1 },
+      {
+        onPart: (part) => parts.push(part),
+        onSegment: (segment) => segments.push(segment),
+        onBoundary: (time) => boundaries.push(time),
+        onWarning: () => {},
+      },
+    );
+    // Two B-frames are shown before each P- and I-frame: decode order I B B P B B, offsets 3 1 1 frames, the first IDR's 1.
+    for (let frame = 0; frame < 600; frame++) {
+      const offset = frame === 0 ? 1 : frame % 3 === 0 ? 3 : 0;
+      const key = frame === 0;
+      const recovery = frame % 60 === 0 && !key;
+      segmenter.push({ dts: frame * 3000, duration: 3000, compositionOffset: offset * 3000, key, recovery, data: NO_DATA });
+    }
+    segmenter.end();
+    const firsts = parts.filter((part) => part.part === 0).map((part) => part.samples[0]);
+    for (const first of firsts.slice(2)) expect(first?.recovery).toBe(true);
+    expect(parts.filter((part) => part.independent)).toHaveLength(1);
+    let end = boundaries[0] ?? Number.NaN;
+    for (const [index, { duration }] of segments.entries()) {
+      expect(boundaries[index]).toBeCloseTo(end, 6);
+      end += duration;
+    }
+  });
+
   it("[CM2] drop frames that come again", () => {
     const parts: CutPart[] = [];
     const cadence = { targetDuration: 2, partTarget: 0.5, nominalPart: 0.5, keyInterval: 2, frameRate: 30 };

@@ -5,12 +5,14 @@ import { GopCache } from "../../origin/transcode/gop-cache.ts";
 import { InputProbe } from "../../origin/transcode/input.ts";
 import { InputClock } from "../../origin/transcode/input-clock.ts";
 import { InputStats } from "../../origin/transcode/input-stats.ts";
+import { KeyGate } from "../../origin/transcode/key-gate.ts";
 import { parseMediaTag } from "../../origin/transcode/media-tag.ts";
 import { parseMetadata } from "../../origin/transcode/metadata.ts";
 import { SilenceFiller } from "../../origin/transcode/silence.ts";
 
-const AVC_CONFIG = Buffer.from([0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe0, 0]);
+const AVC_CONFIG = Buffer.from([0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe1, 0]);
 const AAC_CONFIG = Buffer.from([0xaf, 0, 0x11, 0x90]);
+const AAC_FRAME = Buffer.from([0xaf, 1, 0x21, 0x10]);
 const KEY_FRAME = Buffer.from([0x17, 1, 0, 0, 67, 0, 0, 0, 1, 0x65]);
 
 function tag(type: FlvTag["type"], timestamp: number, data: Buffer): FlvTag {
@@ -142,17 +144,41 @@ describe("input probe", () => {
     expect(probe.push(video, 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
   });
 
-  it("waits 1 s of media or 1.5 s of time, no longer", () => {
+  it("waits 2.5 s for audio and 6 s for video, of media or of time, no longer", () => {
     const media = new InputProbe();
     media.push(video, 0);
-    expect(media.push(tag("video", 999, KEY_FRAME), 0).state).toBe("waiting");
-    expect(media.push(tag("video", 1000, KEY_FRAME), 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
+    media.push(tag("video", 0, KEY_FRAME), 0);
+    expect(media.push(tag("video", 2499, KEY_FRAME), 0).state).toBe("waiting");
+    expect(media.push(tag("video", 2500, KEY_FRAME), 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
     const wall = new InputProbe();
     wall.push(audio, 5000);
-    expect(wall.push(tag("audio", 10, Buffer.from([0xaf, 1, 0])), 6500)).toMatchObject({ state: "ready", tracks: { video: null } });
+    wall.push(tag("audio", 0, AAC_FRAME), 5000);
+    expect(wall.push(tag("audio", 5999, AAC_FRAME), 5000).state).toBe("waiting");
+    expect(wall.push(tag("audio", 10, AAC_FRAME), 11_000)).toMatchObject({ state: "ready", tracks: { video: null } });
     const nothing = new InputProbe();
     nothing.push(tag("video", 0, KEY_FRAME), 0);
-    expect(nothing.push(tag("video", 1000, KEY_FRAME), 0)).toMatchObject({ state: "refused" });
+    expect(nothing.push(tag("video", 6000, KEY_FRAME), 0)).toMatchObject({ state: "refused" });
+  });
+
+  it("counts from the first frame, whatever time the configurations carry", () => {
+    const probe = new InputProbe();
+    probe.push(video, 0);
+    expect(probe.push(tag("video", 70_000_000, KEY_FRAME), 1).state).toBe("waiting");
+    expect(probe.push(audio, 2)).toMatchObject({ state: "ready", tracks: { audio: {}, video: {} } });
+  });
+
+  it("takes no configuration without a parameter set for one, and refuses pictures that come without", () => {
+    const empty = tag("video", 0, Buffer.from([0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe0, 0]));
+    const late = new InputProbe();
+    late.push(empty, 0);
+    expect(late.push(audio, 0).state).toBe("waiting");
+    expect(late.push(video, 0).state).toBe("ready");
+    const never = new InputProbe();
+    for (const first of [empty, audio, tag("video", 0, KEY_FRAME)]) expect(never.push(first, 0).state).toBe("waiting");
+    expect(never.push(tag("video", 6000, KEY_FRAME), 0)).toMatchObject({
+      state: "refused",
+      message: expect.stringMatching(/no H\.264 conf/),
+    });
   });
 
   it.each([
@@ -170,11 +196,69 @@ describe("input clock", () => {
     const clock = new InputClock();
     expect(clock.place("video", 70_000_000)).toEqual({ state: "placed", timestamp: 1000 });
     expect(clock.place("audio", 69_999_990)).toEqual({ state: "placed", timestamp: 990 });
-    expect(clock.place("video", 70_000_000)).toEqual({ state: "late" });
     expect(clock.place("audio", 69_999_980)).toEqual({ state: "late" });
     expect(clock.place("audio", 70_009_000)).toMatchObject({ state: "placed" });
     expect(clock.place("audio", 70_010_001)).toMatchObject({ state: "broken", message: expect.stringContaining("video stopped") });
     expect(clock.place("video", 70_010_001)).toMatchObject({ state: "broken", message: expect.stringContaining("jumped") });
+  });
+});
+
+describe("input clock of a careless encoder", () => {
+  it("keeps video frames that share a millisecond or step back a little: others refer to them", () => {
+    const clock = new InputClock();
+    const times = [500, 533, 533, 530, 566, 300, 600].map((time) => clock.place("video", time));
+    expect(times).toEqual([1000, 1033, 1034, 1035, 1066, 1067, 1100].map((timestamp) => ({ state: "placed", timestamp })));
+  });
+
+  it("breaks where time goes back by more than a second, instead of waiting for it to come again", () => {
+    const clock = new InputClock();
+    clock.place("video", 100_000);
+    clock.place("audio", 100_000);
+    expect(clock.place("video", 40)).toMatchObject({ state: "broken", message: expect.stringContaining("went back by 100 s") });
+    expect(clock.place("audio", 40)).toMatchObject({ state: "broken" });
+  });
+
+  it("says so where audio and video count from different moments, whichever comes first", () => {
+    for (const [first, second] of [
+      ["video", "audio"],
+      ["audio", "video"],
+    ] as const) {
+      for (const offset of [-50_000, 50_000]) {
+        const clock = new InputClock();
+        clock.place(first, 60_000);
+        expect(clock.place(second, 60_000 + offset)).toMatchObject({ state: "broken", message: expect.stringContaining("50 s apart") });
+      }
+    }
+  });
+
+  it("does not blame an encoder's late audio on it, where silence has taken its place", () => {
+    const clock = new InputClock();
+    clock.place("video", 0);
+    clock.place("audio", 0);
+    expect(clock.fill(3000)).toBe(true);
+    expect(clock.fill(2990)).toBe(false);
+    expect(clock.place("audio", 20)).toEqual({ state: "late" });
+    expect(clock.place("audio", 2001)).toMatchObject({ state: "placed", timestamp: 3001 });
+  });
+});
+
+describe("key gate", () => {
+  const frame = (type: "video" | "audio", timestamp: number, key = false) => ({ type, timestamp, key, body: Buffer.alloc(0) });
+
+  it("lets the first key frame go before anything else, and keeps the audio around it", () => {
+    const gate = new KeyGate();
+    for (let time = 0; time < 3000; time += 20) expect(gate.push(frame("audio", time))).toEqual([]);
+    expect(gate.push(frame("video", 2900))).toEqual([]);
+    const passed = gate.push(frame("video", 3000, true));
+    expect(passed[0]).toMatchObject({ type: "video", timestamp: 3000 });
+    expect(passed.slice(1).map(({ timestamp }) => timestamp)).toEqual(Array.from({ length: 49 }, (_, index) => 2020 + index * 20));
+    expect(gate.push(frame("audio", 3000))).toHaveLength(1);
+  });
+
+  it("gives up in words where no key frame comes", () => {
+    const gate = new KeyGate();
+    gate.push(frame("audio", 1000));
+    expect(() => gate.push(frame("audio", 16_001))).toThrow(/no key frame/);
   });
 });
 
@@ -194,6 +278,18 @@ describe("silence", () => {
   });
 });
 
+describe("silence in holes", () => {
+  it("fills the time before audio that comes back, and leaves jitter alone", () => {
+    const filler = new SilenceFiller(Buffer.from([0x11, 0x90]));
+    expect(filler.note(1000)).toEqual([]);
+    for (const time of [1030, 1035, 1076, 1073]) expect(filler.note(time)).toEqual([]);
+    const frames = filler.note(2000);
+    expect(frames.length).toBeGreaterThanOrEqual(40);
+    expect(Math.abs(2000 - ((frames.at(-1)?.timestamp ?? 0) + 21.333))).toBeLessThan(17);
+    expect(filler.note(2021)).toEqual([]);
+  });
+});
+
 describe("GOP cache", () => {
   it("keeps the GOP that is open and a small one before it", () => {
     const cache = new GopCache();
@@ -209,6 +305,12 @@ describe("GOP cache", () => {
 });
 
 describe("input figures", () => {
+  it("never report a negative distance between key frames, which no heartbeat may carry", () => {
+    const stats = new InputStats();
+    for (const timestamp of [100_000, 102_000, 40]) stats.note({ type: "video", timestamp, bytes: 1, key: true }, 0);
+    expect(stats.read(0).keyframe_interval).toBe(2);
+  });
+
   it("count the last 5 s", () => {
     const stats = new InputStats();
     for (let frame = 0; frame < 300; frame++) {

@@ -316,6 +316,55 @@ describe("pipeline", () => {
     }
   });
 
+  it("begins with the first picture, however much audio comes before it", async () => {
+    const tags = await readTags("plain.flv");
+    const isConfig = (tag: FlvTag) => tag.type === "script" || tag.data[1] === 0;
+    const body = (tag: FlvTag, delay: number) => encodeFlvTag(tag.type === "audio" ? "audio" : "video", tag.timestamp + delay, tag.data);
+    const audio = tags.filter((tag) => tag.type === "audio" && !isConfig(tag));
+    const output = new Output();
+    const pipeline = open(output);
+    for (const tag of tags.filter(isConfig)) pipeline.write(tag.raw);
+    for (const tag of audio) pipeline.write(body(tag, 0));
+    await sleep(400);
+    for (const tag of tags.filter((one) => !isConfig(one))) pipeline.write(body(tag, 7000));
+    await pipeline.end();
+    expectNoFault(output);
+    expect(output.warnings).toEqual([]);
+    expect(output.samples("source")).toHaveLength(210);
+    expect(output.segments.map(({ msn }) => msn)).toEqual(expect.arrayContaining([1, 2, 3, 4]));
+  });
+
+  it("carries frames with empty NAL units as they would be without, and leaves out frames that are broken", async () => {
+    const tags = await readTags("plain.flv");
+    const output = new Output();
+    const pipeline = open(output);
+    for (const [index, tag] of tags.entries()) {
+      const isFrame = tag.type === "video" && tag.data[1] === 1;
+      const [head, payload] = [tag.data.subarray(0, 5), tag.data.subarray(5)];
+      const dirty = index === 400 ? Buffer.alloc(300, 0x41) : Buffer.concat([Buffer.alloc(4), payload, Buffer.alloc(4)]);
+      const bytes = isFrame ? encodeFlvTag("video", tag.timestamp, Buffer.concat([head, dirty])) : tag.raw;
+      if (!pipeline.write(bytes)) await pipeline.drain();
+    }
+    const broken = tags[400]?.type === "video" ? 1 : 0;
+    expect(pipeline.stats(performance.now()).dropped_frames).toBe(broken);
+    await pipeline.end();
+    expectNoFault(output);
+    const clean = tags.filter((tag, index) => tag.type === "video" && tag.data[1] === 1 && index !== 400);
+    expect(output.samples("source").map(({ data }) => Buffer.from(data))).toEqual(clean.map((tag) => tag.data.subarray(5)));
+  });
+
+  it("[PL3] fills a hole in the audio, so that its parts stay within their target", async () => {
+    const tags = await readTags("plain.flv");
+    const output = new Output();
+    const pipeline = open(output);
+    const kept = tags.filter((tag) => tag.type !== "audio" || tag.data[1] === 0 || tag.timestamp < 2200 || tag.timestamp > 3100);
+    await feed(pipeline, Buffer.concat(kept.map((tag) => tag.raw)));
+    await pipeline.end();
+    expectNoFault(output);
+    const longest = Math.max(...output.samples("audio").map(({ duration }) => duration));
+    expect(longest).toBeLessThan(1024 + 0.018 * 44100);
+  });
+
   it("leaves no FFmpeg and no files behind, by kill or where its parent is killed", async () => {
     const tags = await readTags("plain.flv");
     const output = new Output();

@@ -1,6 +1,6 @@
 import { createMiddleware } from "hono/factory";
 import { NovaError } from "../../domain/errors.ts";
-import { isOneOf, sha256Hex } from "../store/digest.ts";
+import { isSecret, sha256Hex } from "../store/digest.ts";
 import { Store } from "../store/store.ts";
 import type { Surface } from "../surface.ts";
 
@@ -16,7 +16,7 @@ export interface AccountSurface extends Surface {
 export const requireAccount = createMiddleware<AccountSurface>(async (c, next) => {
   const token = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1]?.trim();
   if (token === undefined) throw unauthorized("send an API key: Authorization: Bearer YOUR_KEY");
-  if (await isOneOf(token, c.env.ADMIN_API_KEY)) {
+  if (await isSecret(token, c.env.ADMIN_API_KEY)) {
     c.set("accountId", ADMIN_ACCOUNT);
   } else {
     const account = await new Store(c.env.DB).findAccountByApiKey(await sha256Hex(token));

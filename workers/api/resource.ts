@@ -11,7 +11,7 @@ export function describeStream(row: StreamRow, site: { origin: string; rtmpUrl: 
     title: row.title,
     description: row.description,
     tags: row.tags,
-    status: row.deletedAt !== null && facts.status === "pending" ? "completed" : facts.status,
+    status: facts.status,
     visibility: row.visibility,
     latency_mode: row.latencyMode,
     profile: row.profile,

@@ -12,6 +12,10 @@ import { describeStream } from "./resource.ts";
 
 /** The control plane's first routes, `/api/v1/streams`. */
 export const api = new Hono<AccountSurface>();
+api.use(async (c, next) => {
+  await next();
+  c.header("Cache-Control", "no-store");
+});
 api.use("/streams", requireAccount);
 api.use("/streams/*", requireAccount);
 
@@ -45,9 +49,10 @@ api.get("/streams/:id", async (c) => {
 
 api.delete("/streams/:id", async (c) => {
   const { id, row } = await findOwn(c);
+  // The object first, and again if asked again: a deletion that failed half-way can be repeated until both know.
+  await liveStream(c.env, id).delete();
   if (row.deletedAt !== null) throw new NovaError(409, "already_deleted", "this stream was deleted before");
   await new Store(c.env.DB).deleteStream(id, Date.now());
-  await liveStream(c.env, id).delete();
   return c.body(null, 204);
 });
 

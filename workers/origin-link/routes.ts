@@ -20,6 +20,8 @@ import { streamKeysOf } from "../store/tokens.ts";
 import { liveStream, parseInput, proveStreamId, readBody, readJson, type Surface } from "../surface.ts";
 import { putImmutable } from "./immutable.ts";
 
+/** Parts of one segment are numbered from 0; even the longest segment has far fewer. */
+const MAX_PART = 199;
 const MAX_INIT_BYTES = 1 << 20;
 const MAX_PART_BYTES = 16 << 20;
 const MAX_SEGMENT_BYTES = 64 << 20;
@@ -62,6 +64,7 @@ originLink.put("/:stream/:epoch/:rendition/init.mp4", async (c) => {
   const rendition = renditionOf(c);
   const bytes = await readBody(c.req.raw, MAX_INIT_BYTES);
   const digest = await sha256Hex(bytes);
+  unwrap(await object.authorize(holder, null));
   await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, initFile(holder.epoch)), bytes, digest);
   unwrap(await object.addInit(holder, rendition, digest));
   return c.body(null, 201);
@@ -74,7 +77,7 @@ originLink.put("/:stream/:epoch/:rendition/:msn/:part", async (c) => {
   if (bytes.length === 0) throw new NovaError(400, "empty_part", "a part has bytes");
   const push = {
     msn: wholeNumber(c, "msn", 1),
-    part: wholeNumber(c, "part", 0),
+    part: wholeNumber(c, "part", 0, MAX_PART),
     duration,
     independent,
     size: bytes.length,
@@ -91,6 +94,7 @@ originLink.put("/:stream/:epoch/:rendition/:msn", async (c) => {
   const bytes = await readBody(c.req.raw, MAX_SEGMENT_BYTES);
   if ((bytes.length === 0) !== gap) throw new NovaError(400, "empty_segment", "a segment has bytes, and a gap has none");
   const digest = gap ? "" : await sha256Hex(bytes);
+  unwrap(await object.authorize(holder, { rendition, msn, duration, pdt }));
   if (!gap) await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, segmentFile(holder.epoch, msn)), bytes, digest);
   unwrap(await object.commitSegment(holder, rendition, { msn, duration, pdt, size: bytes.length, digest, gap }));
   return c.body(null, 201);
@@ -121,9 +125,11 @@ function renditionOf(c: Context<Surface>): string {
   return parseInput(RenditionName, c.req.param("rendition"));
 }
 
-function wholeNumber(c: Context<Surface>, name: string, least: number): number {
+function wholeNumber(c: Context<Surface>, name: string, least: number, most = 999_999_999): number {
   const text = c.req.param(name) ?? "";
   const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < least) throw new NovaError(400, "invalid_request", `${name}: a whole number from ${least}`);
+  if (!/^\d{1,9}$/.test(text) || value < least || value > most) {
+    throw new NovaError(400, "invalid_request", `${name}: a whole number from ${least} to ${most}`);
+  }
   return value;
 }

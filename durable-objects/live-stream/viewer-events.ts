@@ -1,6 +1,29 @@
 import type { Transition } from "../../domain/broadcast/broadcast.ts";
-import type { ServerEvent } from "../../domain/protocol/events.ts";
-import { isoTime, type Millis } from "../../domain/time.ts";
+import { PING_INTERVAL_MS, type ServerEvent } from "../../domain/protocol/events.ts";
+import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
+import type { LiveFacts } from "./projector.ts";
+
+/** What a viewer is told on connecting. */
+export function greetingEvent(stream: { id: string; title: string }, facts: LiveFacts, instance: string, qualities: string[]): ServerEvent {
+  return {
+    event: "connection_established",
+    data: {
+      instance,
+      stream: {
+        ...stream,
+        status: facts.status,
+        broadcast: facts.broadcast,
+        started_at: isoTimeOrNull(facts.startedAt),
+        ended_at: isoTimeOrNull(facts.endedAt),
+        end_reason: facts.endReason,
+      },
+      viewer_count: facts.viewerCount,
+      peak_viewers: facts.peakViewers,
+      qualities,
+      ping_interval_ms: PING_INTERVAL_MS,
+    },
+  };
+}
 
 /** What viewers are told of a change in a broadcast's life. */
 export function lifecycleEvent(transition: Transition, streamId: string, peakViewers: number, now: Millis): ServerEvent {
