@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { publishFlv } from "./local/publish-flv.ts";
-import { loadSecrets, readLocalSettings, StartError } from "./local/settings.ts";
+import { loadSecrets, localAddress, readLocalSettings, StartError } from "./local/settings.ts";
 import { testPatternArgs } from "./local/test-pattern.ts";
 
 // Creates a stream on the running platform and pushes a test pattern with a clock and a tone to it, until Ctrl-C.
 async function demo(): Promise<void> {
   const settings = readLocalSettings(process.env);
-  const site = `http://localhost:${settings.port}`;
+  const address = localAddress(settings.host);
+  const site = `http://${address === "127.0.0.1" ? "localhost" : address}:${settings.port}`;
   if (!existsSync(settings.dataDir)) throw new StartError(`nothing runs here yet: start it with npm start, in another terminal`);
   const { ADMIN_API_KEY } = loadSecrets(settings.dataDir, process.env);
   const answer = await fetch(`${site}/api/v1/streams`, {
@@ -29,7 +30,7 @@ async function demo(): Promise<void> {
   for (const event of ["SIGINT", "SIGTERM", "message", "disconnect"]) process.on(event, end);
   console.log(`\n  Watch     ${stream.watch_url}\n  Playlist  ${stream.playback.hls}\n\n  Pushing a test pattern; Ctrl-C stops it.\n`);
   try {
-    await publishFlv(settings.rtmpPort, stream.stream_key, ffmpeg.stdout);
+    await publishFlv({ host: address, port: settings.rtmpPort }, stream.stream_key, ffmpeg.stdout);
   } finally {
     end();
   }

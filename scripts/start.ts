@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { build } from "./local/build.ts";
 import { checkFfmpeg, checkPort, lockDataDir } from "./local/preflight.ts";
-import { loadSecrets, prepareDataDir, readLocalSettings, StartError } from "./local/settings.ts";
+import { loadSecrets, localAddress, prepareDataDir, readLocalSettings, StartError } from "./local/settings.ts";
 import { Supervised } from "./local/supervised.ts";
 
 const say = (line: string) => console.log(`nova-edge: ${line}`);
@@ -44,12 +44,14 @@ try {
   children.push(origin);
   await origin.start();
 
-  const site = `http://localhost:${port}`;
+  const address = localAddress(host);
+  const name = address === "127.0.0.1" ? "localhost" : address;
+  const site = `http://${name}:${port}`;
   say("ready");
   console.log(`
   Home page      ${site}/
   Watch a stream ${site}/watch/STREAM_ID
-  Publish to     rtmp://localhost:${rtmpPort}/live/STREAM_KEY
+  Publish to     rtmp://${name}:${rtmpPort}/live/STREAM_KEY
   Admin API key  ${secrets.ADMIN_API_KEY}
 
   Try it: npm run demo

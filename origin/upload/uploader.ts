@@ -59,6 +59,7 @@ export class Uploader {
   readonly #announced: Promise<void>;
   #announce: () => void = () => undefined;
   #refused = false;
+  #targetDuration = 0;
 
   constructor(options: UploaderOptions) {
     this.#options = options;
@@ -70,6 +71,7 @@ export class Uploader {
 
   /** Announces the renditions; nothing else leaves before the edge knows them. */
   tracks(tracks: TracksRequest): void {
+    this.#targetDuration = tracks.target_duration;
     this.#put("/tracks", tracks)
       .catch((error: unknown) => this.#failed(error, "tracks"))
       .finally(() => this.#announce());
@@ -90,7 +92,7 @@ export class Uploader {
     const { rendition, msn, bytes } = segment;
     const path = segmentPath(segment);
     const run = async () => {
-      await this.#put(path, bytes);
+      await this.#put(path, bytes).catch((error: unknown) => this.#declareGap(segment, error));
       // The edge has the whole; parts far behind it are of no use to anybody any more.
       this.#parts.get(rendition)?.take((item) => item.msn <= msn - PART_SEGMENTS);
     };
@@ -137,10 +139,18 @@ export class Uploader {
     const { log, onRefused } = this.#options;
     const message = error instanceof Error ? error.message : String(error);
     log.warn({ what, error: message }, "upload failed");
-    const ends = error instanceof EdgeRefusal && (error.code === "fenced" || error.code === "declared_differs" || error.status === 401);
-    if (!ends || this.#refused) return;
+    if (!(error instanceof EdgeRefusal) || !endsEpoch(error) || this.#refused) return;
     this.abort();
     onRefused(message);
+  }
+
+  /** A segment that the edge will never take leaves a gap, so that playlists go on without it (PL12). Rejects where the epoch is at an end. */
+  async #declareGap(segment: SegmentUpload, error: unknown): Promise<void> {
+    if (!(error instanceof EdgeRefusal) || endsEpoch(error)) throw error;
+    const { log } = this.#options;
+    log.error({ rendition: segment.rendition, msn: segment.msn, error: error.message }, "the edge refused a segment: it becomes a gap");
+    const duration = Math.min(segment.duration, this.#targetDuration);
+    await this.#put(`${segmentPath({ ...segment, duration })}&gap=1`, new Uint8Array());
   }
 
   /** Gives up the oldest until what waits fits: parts first, for their segment carries them too, then segments as gaps. */
@@ -167,6 +177,11 @@ export class Uploader {
     lane.push({ ...oldest, size: 0, run: () => this.#put(`${path}&gap=1`, new Uint8Array()) });
     return true;
   }
+}
+
+/** Nothing more of this epoch is taken. */
+function endsEpoch(error: EdgeRefusal): boolean {
+  return error.code === "fenced" || error.code === "declared_differs" || error.status === 401;
 }
 
 function segmentPath({ rendition, msn, duration, pdt }: SegmentUpload): string {

@@ -3,23 +3,23 @@ import { readOriginConfig } from "../../origin/config.ts";
 import { createLog } from "../../origin/log.ts";
 import { Origin } from "../../origin/origin.ts";
 import { endWithSupervisor, report } from "./child.ts";
-import { loadSecrets, readLocalSettings } from "./settings.ts";
+import { loadSecrets, localAddress, readLocalSettings } from "./settings.ts";
 
 // The origin of a local run, in a process of its own. Its token comes from the data directory, so that it is in no process list.
 const settings = readLocalSettings(process.env);
 const secrets = loadSecrets(settings.dataDir, process.env);
-const config = readOriginConfig(
-  {
-    EDGE_URL: `http://127.0.0.1:${settings.port}`,
-    ORIGIN_TOKEN: secrets.ORIGIN_TOKENS.split(",")[0],
-    RTMP_HOST: settings.host,
-    RTMP_PORT: String(settings.rtmpPort),
-    LOG_LEVEL: process.env.LOG_LEVEL ?? "info",
-  },
-  tmpdir(),
-);
-const origin = new Origin(config, createLog(config.logLevel));
 try {
+  const config = readOriginConfig(
+    {
+      EDGE_URL: `http://${localAddress(settings.host)}:${settings.port}`,
+      ORIGIN_TOKEN: secrets.ORIGIN_TOKENS.split(",")[0],
+      RTMP_HOST: settings.host,
+      RTMP_PORT: String(settings.rtmpPort),
+      LOG_LEVEL: process.env.LOG_LEVEL || "info",
+    },
+    tmpdir(),
+  );
+  const origin = new Origin(config, createLog(config.logLevel));
   const { port } = await origin.start();
   endWithSupervisor(() => origin.stop());
   report({ ready: { port } });

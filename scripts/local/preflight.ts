@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
+import { realpathSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ export function checkFfmpeg(): void {
  * has it. The lock is a socket that its holder listens on, so it goes with the holder, however that ends.
  */
 export async function lockDataDir(dataDir: string): Promise<() => void> {
-  const name = createHash("sha256").update(dataDir).digest("hex").slice(0, 16);
+  const name = createHash("sha256").update(realpathSync(dataDir)).digest("hex").slice(0, 16);
   const path = join(tmpdir(), `nova-edge-${name}.lock`);
   if (await answers(path))
     throw new StartError(`another Nova Edge uses the data directory ${dataDir}: stop it, or set DATA_DIR to another`);

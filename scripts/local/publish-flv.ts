@@ -5,11 +5,11 @@ import { RtmpClient } from "../../test/fakes/rtmp/client.ts";
 const TAG_TYPES = { audio: 8, video: 9, script: 18 } as const;
 
 /**
- * Publishes an FLV stream by RTMP to a port of this machine until it ends. The key goes over the connection only: an encoder's
+ * Publishes an FLV stream by RTMP until it ends. The key goes over the connection only: an encoder's
  * command line would show it to everybody who may list processes. Rejects with the server's reason where it refuses.
  */
-export async function publishFlv(rtmpPort: number, streamKey: string, flv: Readable): Promise<void> {
-  const client = await RtmpClient.connected(rtmpPort);
+export async function publishFlv(rtmp: { host: string; port: number }, streamKey: string, flv: Readable): Promise<void> {
+  const client = await RtmpClient.connected(rtmp.port, rtmp.host);
   client.setChunkSize(4096);
   const status = await client.publish(streamKey);
   if (status.level === "error") throw new Error(`the publish was refused: ${status.description}`);

@@ -1,12 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, statfsSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 
 /** A reason not to start, told to the operator in one line. */
 export class StartError extends Error {}
 
 const Port = z.coerce.number().int().min(1).max(65535);
+
+/** How this machine reaches what listens on a host: the wildcard addresses by the loopback interface. */
+export function localAddress(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+}
 
 /** How a local run is set: from the environment, with sensible defaults. */
 export interface LocalSettings {
@@ -19,10 +24,13 @@ export interface LocalSettings {
 
 /** Reads `HOST`, `PORT`, `RTMP_PORT` and `DATA_DIR`. Throws a `StartError` that names the variable. */
 export function readLocalSettings(env: NodeJS.ProcessEnv): LocalSettings {
+  const port = readPort("PORT", env.PORT, 8787);
+  const rtmpPort = readPort("RTMP_PORT", env.RTMP_PORT, 1935);
+  if (port === rtmpPort) throw new StartError(`PORT and RTMP_PORT are both ${port}: give each a port of its own`);
   return {
     host: env.HOST || "0.0.0.0",
-    port: readPort("PORT", env.PORT, 8787),
-    rtmpPort: readPort("RTMP_PORT", env.RTMP_PORT, 1935),
+    port,
+    rtmpPort,
     dataDir: resolve(env.DATA_DIR || ".data"),
   };
 }
@@ -39,7 +47,7 @@ const MIN_FREE_BYTES = 256 << 20;
 /** Makes the data directory and checks that it can be written and has room. Throws a `StartError`. */
 export function prepareDataDir(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeDirectory(dataDir);
     accessSync(dataDir, constants.W_OK);
   } catch (error) {
     throw new StartError(
@@ -73,8 +81,20 @@ export function loadSecrets(dataDir: string, env: NodeJS.ProcessEnv): LocalSecre
     ORIGIN_TOKENS: kept.ORIGIN_TOKENS ?? random(),
     ADMIN_API_KEY: kept.ADMIN_API_KEY ?? `nova_admin_${random()}`,
   };
-  writeFileSync(path, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 });
+  if (JSON.stringify(secrets) !== JSON.stringify(kept)) {
+    // Whole or not at all: a full disk must not take the secrets that there were.
+    const temporary = `${path}.${process.pid}`;
+    writeFileSync(temporary, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 });
+    renameSync(temporary, path);
+  }
   return { ...secrets, ADMIN_API_KEY: env.ADMIN_API_KEY || secrets.ADMIN_API_KEY };
+}
+
+/** As `mkdir -p`, one by one: Node's own recursion never ends where the parent cannot hold directories. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
 }
 
 function readPort(name: string, text: string | undefined, fallback: number): number {

@@ -89,6 +89,27 @@ describe("Broadcast", () => {
     expect(broadcast.renew(30_000)).toEqual({ kind: "resumed", broadcast: 1 });
   });
 
+  it("gives an encoder that came back at the last moment its lease's time, past the deadline", () => {
+    const { broadcast } = live();
+    broadcast.end("connection_lost", null, WINDOW, 0);
+    publish(broadcast, 59_900);
+    expect(broadcast.nextTickAt()).toBe(59_900 + LEASE_MS);
+    expect(broadcast.tick(WINDOW, 60_000)).toBeNull();
+    expect(broadcast.goLive(60_500)).toEqual({ kind: "resumed", broadcast: 1 });
+  });
+
+  it("is over for its holder too: a late sign of life opens nothing again", () => {
+    const { broadcast, connection } = live();
+    expect(broadcast.tick(0, LEASE_MS)).toMatchObject({ kind: "ended", status: "completed" });
+    expect(() => broadcast.authorize(connection.epoch, connection.lease)).toThrow("does not hold the lease");
+    expect(broadcast.renew(LEASE_MS + 1)).toBeNull();
+    expect(broadcast.status).toBe("completed");
+  });
+
+  it("ends a stream that never was live when it is deleted, so that those who wait are told", () => {
+    expect(new Broadcast().delete(5)).toMatchObject({ kind: "ended", reason: "deleted", broadcast: 0 });
+  });
+
   it("ends for good when deleted", () => {
     const { broadcast, connection } = live();
     expect(broadcast.delete(10)).toMatchObject({ kind: "ended", reason: "deleted" });

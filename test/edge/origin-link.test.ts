@@ -1,7 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ask, askApi, bytesOf, createStream, liveStreamOf, OriginCalls, segmentBytes, textOf } from "./edge.ts";
+import { ask, askApi, bytesOf, createStream, liveStreamOf, OriginCalls, segmentBytes, TRACKS, textOf } from "./edge.ts";
 
 async function playlist(id: string, rendition = "source"): Promise<string> {
   const answer = await ask(`/hls/${id}/${rendition}/index.m3u8`);
@@ -76,6 +76,16 @@ describe("fencing", () => {
     expect(text).toContain("/2-2.m4s");
     const bytes = await ask(`/media/${id}/1/source/2-2.m4s`);
     expect(await textOf(bytes)).toContain("of the new epoch");
+  });
+
+  it("writes nothing to R2 for whoever does not hold the lease, so that no name is taken", async () => {
+    const { stream_key } = await createStream();
+    const origin = await OriginCalls.publish(stream_key);
+    const thief = new OriginCalls({ ...origin.publication, lease: "1.stolen" });
+    expect((await thief.init("source", bytesOf("poison"))).status).toBe(409);
+    expect((await thief.segment("source", 1, bytesOf("poison"))).status).toBe(409);
+    await origin.begin();
+    expect((await origin.segment("source", 1)).status).toBe(201);
   });
 
   it("accepts nothing under a wrong lease", async () => {
@@ -195,11 +205,33 @@ describe("pushes", () => {
     expect(await playlist(id)).toMatch(/#EXT-X-GAP\n#EXTINF:2\.00000,\n.*1-2\.m4s\n(#EXT-X-PART.*\n)*#EXTINF/);
   });
 
+  it("refuses tracks that change within an epoch, and takes the same ones again", async () => {
+    const { stream_key } = await createStream();
+    const origin = await OriginCalls.publish(stream_key);
+    await origin.begin();
+    expect((await origin.tracks()).status).toBe(204);
+    expect((await origin.tracks({ ...TRACKS, renditions: TRACKS.renditions.slice(0, 1) })).status).toBe(409);
+    expect((await origin.tracks({ ...TRACKS, renditions: [...TRACKS.renditions, ...TRACKS.renditions] })).status).toBe(400);
+  });
+
+  it("[PL6] refuses a segment dated before the one it follows, or a day ahead", async () => {
+    const { stream_key } = await createStream();
+    const origin = await OriginCalls.publish(stream_key);
+    await origin.begin();
+    await origin.pushSegments(1, 1);
+    for (const pdt of [1, TRACKS.started_at, Date.now() + 90_000_000]) {
+      expect((await origin.call("PUT", `/source/2?duration=2&pdt=${pdt}`, bytesOf("source 2"))).status).toBe(422);
+    }
+    expect((await origin.segment("source", 2)).status).toBe(201);
+  });
+
   it("[PL3] refuses a segment past the target duration, names what is wrong with a query, and caps a body", async () => {
     const { stream_key } = await createStream();
     const origin = await OriginCalls.publish(stream_key);
     await origin.begin();
-    expect((await origin.call("PUT", "/source/1?duration=9&pdt=1", bytesOf("x"))).status).toBe(422);
+    expect((await origin.call("PUT", `/source/1?duration=9&pdt=${TRACKS.started_at}`, bytesOf("x"))).status).toBe(422);
+    expect((await origin.call("PUT", "/source/1/0?duration=0.6&independent=1", bytesOf("x"))).status).toBe(422);
+    expect((await origin.call("PUT", "/source/1/200?duration=0.5&independent=1", bytesOf("x"))).status).toBe(400);
     const bad = await origin.call("PUT", "/source/1/0?duration=-1&independent=2", bytesOf("x"));
     expect(bad.status).toBe(400);
     expect(await bad.json()).toMatchObject({ error: "invalid_request", details: [{ field: "duration" }, { field: "independent" }] });

@@ -33,23 +33,23 @@ export class RtmpClient {
   }
 
   /** A TCP connection, before any byte. */
-  static async open(port: number): Promise<RtmpClient> {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  static async open(port: number, host = "127.0.0.1"): Promise<RtmpClient> {
+    const socket = connect({ port, host, noDelay: true });
     const client = new RtmpClient(socket);
     await once(socket, "connect");
     return client;
   }
 
   /** A connection with its handshake done. */
-  static async shaken(port: number): Promise<RtmpClient> {
-    const client = await RtmpClient.open(port);
+  static async shaken(port: number, host?: string): Promise<RtmpClient> {
+    const client = await RtmpClient.open(port, host);
     await client.shakeHands();
     return client;
   }
 
   /** A connection that got as far as `createStream`. */
-  static async connected(port: number): Promise<RtmpClient> {
-    const client = await RtmpClient.shaken(port);
+  static async connected(port: number, host?: string): Promise<RtmpClient> {
+    const client = await RtmpClient.shaken(port, host);
     await client.connect();
     await client.createStream();
     return client;
