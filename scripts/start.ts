@@ -47,7 +47,6 @@ try {
   const address = localAddress(host);
   const name = address === "127.0.0.1" ? "localhost" : address;
   const site = `http://${name}:${port}`;
-  say("ready");
   console.log(`
   Home page      ${site}/
   Watch a stream ${site}/watch/STREAM_ID
@@ -56,6 +55,7 @@ try {
 
   Try it: npm run demo
 `);
+  say("ready");
 } catch (error) {
   if (!ending) console.error(`nova-edge: ${error instanceof StartError ? error.message : error}`);
   await end(1);
