@@ -28,7 +28,6 @@ import { type Outcome, outcomeOf } from "./outcome.ts";
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
 import { Settler } from "./settler.ts";
-import { closeSocket } from "./sockets.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
 import { greetingEvent, lifecycleEvent } from "./viewer-events.ts";
 
@@ -244,10 +243,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#presence.receive(socket, message, Date.now());
   }
 
-  override webSocketClose(socket: WebSocket, code: number): void {
+  override webSocketClose(socket: WebSocket): void {
     this.#presence.leave(socket, Date.now());
-    // Ends the connection beneath: the runtime leaves that to us.
-    closeSocket(socket, code === 1005 || code === 1006 ? 1000 : code, "");
   }
 
   override webSocketError(socket: WebSocket): void {

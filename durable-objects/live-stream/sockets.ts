@@ -111,7 +111,7 @@ function trySend(socket: WebSocket, text: string): void {
 }
 
 /** Closes a socket, also one that is closing already. */
-export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason);
   } catch {

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { defaultLimits } from "../../origin/ingest/limits.ts";
 import { computeCadence } from "./rig/cadence.ts";
-import { type Bench, type BenchRun, Cleanup, type Figure, percentile } from "./rig/figure.ts";
+import { type Bench, type BenchRun, type Figure, percentile, scoped } from "./rig/figure.ts";
 import { nginxOutput } from "./rig/nginx-output.ts";
 import { startNginxRtmp } from "./rig/nginx-rtmp.ts";
 import { novaOutput } from "./rig/nova-output.ts";
@@ -55,8 +55,8 @@ export const bench: Bench = async (args, run) => {
   if (error !== undefined) throw new Error(`the options are not right:\n${z.prettifyError(error)}`);
   run.say("encoding the recording…");
   const recording = await record({ width: 640, height: 360, fps: options.fps, gop: options.gop, videoKbps: 1500 });
-  await withCleanup(run, (cleanup) => benchNova(options, recording, { ...run, cleanup }));
-  await withCleanup(run, (cleanup) => benchNginx(options, recording, { ...run, cleanup }));
+  await scoped(run, (scope) => benchNova(options, recording, scope));
+  await scoped(run, (scope) => benchNginx(options, recording, scope));
 };
 
 async function benchNova(options: Options, recording: Recording, run: BenchRun): Promise<void> {
@@ -156,15 +156,4 @@ function emitDelay(emit: EmitFigure, name: "part" | "segment", observed: number[
 
 function emitter(run: BenchRun, subject: string): EmitFigure {
   return (metric, value, unit, n) => run.emit({ bench: "ingest", subject, metric, value: Math.round(value * 10_000) / 10_000, unit, n });
-}
-
-/** Undoes what `task` set up as soon as it is done; an interruption undoes it too. */
-async function withCleanup(run: BenchRun, task: (cleanup: Cleanup) => Promise<void>): Promise<void> {
-  const cleanup = new Cleanup();
-  run.cleanup.add(() => cleanup.run());
-  try {
-    await task(cleanup);
-  } finally {
-    await cleanup.run();
-  }
 }

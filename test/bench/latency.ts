@@ -7,7 +7,7 @@ import type { Page } from "playwright-core";
 import { ROOT } from "../../scripts/local/build.ts";
 import { launchBrowser } from "../e2e/browser.ts";
 import { CLOCK_LAYOUT, startClockSource } from "./rig/clock-source.ts";
-import { type Bench, type BenchRun, Cleanup, percentile } from "./rig/figure.ts";
+import { type Bench, type BenchRun, percentile, scoped } from "./rig/figure.ts";
 import { startNginxRtmp } from "./rig/nginx-rtmp.ts";
 import { startPlatform } from "./rig/platform.ts";
 
@@ -114,14 +114,4 @@ function measure(page: Page, seconds: number): Promise<{ delays: number[]; unrea
     },
     { layout: CLOCK_LAYOUT, duration: seconds },
   );
-}
-
-async function scoped(run: BenchRun, task: (run: BenchRun) => Promise<void>): Promise<void> {
-  const cleanup = new Cleanup();
-  run.cleanup.add(() => cleanup.run());
-  try {
-    await task({ ...run, cleanup });
-  } finally {
-    await cleanup.run();
-  }
 }

@@ -61,3 +61,14 @@ export function percentile(observations: readonly number[], share: number): numb
   if (value === undefined) throw new Error("nothing was observed");
   return value;
 }
+
+/** Undoes what `task` set up as soon as it is done; an interruption of the whole run undoes it too. */
+export async function scoped(run: BenchRun, task: (run: BenchRun) => Promise<void>): Promise<void> {
+  const cleanup = new Cleanup();
+  run.cleanup.add(() => cleanup.run());
+  try {
+    await task({ ...run, cleanup });
+  } finally {
+    await cleanup.run();
+  }
+}
