@@ -106,34 +106,39 @@ export class Session {
     });
     this.#pipeline = pipeline;
     publication.accept();
-    publication.media.once("data", () => {
+    const heart = setInterval(() => void this.#heartbeat(lease, pipeline, log), HEARTBEAT_MS);
+    const pumped = this.#pump(pipeline, () => {
       startedAt = Math.max(Date.now() + clockOffset, answer.pdt_floor ?? 0);
       setTimeout(() => void this.#heartbeat(lease, pipeline, log), FIRST_HEARTBEAT_MS);
     });
-    const heart = setInterval(() => void this.#heartbeat(lease, pipeline, log), HEARTBEAT_MS);
-    const pumped = this.#pump(pipeline);
     void publication.ended.then((end) => this.#ending.resolve(end));
 
     const ending = await this.#ending.promise;
     log.info({ reason: ending.reason, detail: ending.message }, "publish ends");
     publication.stop(ending.message ?? "The publish has ended.");
-    if (this.#fenced) {
-      pipeline.kill();
-      uploader.abort();
-    } else {
-      // What the encoder sent before its end still waits in the stream.
-      await Promise.race([pumped, sleep(PUMP_TIMEOUT_MS)]);
-      await pipeline.end();
-      await uploader.drain(DRAIN_MS);
+    try {
+      if (this.#fenced) {
+        pipeline.kill();
+        uploader.abort();
+      } else {
+        // What the encoder sent before its end still waits in the stream.
+        await Promise.race([pumped, sleep(PUMP_TIMEOUT_MS)]);
+        await pipeline.end();
+        await uploader.drain(DRAIN_MS);
+      }
+    } finally {
+      clearInterval(heart);
+      this.#pipeline = null;
     }
-    clearInterval(heart);
     if (!this.#fenced) await this.#end(lease, ending, log);
-    this.#pipeline = null;
   }
 
-  /** Feeds what the encoder sends to the pipeline, no faster than it takes it. */
-  async #pump(pipeline: Pipeline): Promise<void> {
+  /** Feeds what the encoder sends to the pipeline, no faster than it takes it. Says when the first of it is here. */
+  async #pump(pipeline: Pipeline, onFirst: () => void): Promise<void> {
+    let first = true;
     for await (const chunk of this.#publication.media) {
+      if (first) onFirst();
+      first = false;
       if (!pipeline.write(chunk as Buffer)) await pipeline.drain();
     }
   }

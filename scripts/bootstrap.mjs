@@ -1,6 +1,6 @@
 // Runs a script of this project on the pinned Node, after installing what the machine lacks. Plain JavaScript without
 // dependencies, because it must work with whatever Node 20 or newer a fresh clone finds.
-// Usage: node scripts/bootstrap.mjs [--with-chromium] scripts/NAME.ts [arguments]
+// Usage: node scripts/bootstrap.mjs [--for-tests] scripts/NAME.ts [arguments]
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -45,9 +45,11 @@ function installDependencies() {
   writeFileSync(stamp, wanted);
 }
 
-function installSystemPackages(packages) {
-  const missing = packages.filter((name) => !has(name));
-  if (missing.length === 0) return;
+/** @param {Record<string, string>} commands Debian's packages, by a command that each brings */
+function installSystemPackages(commands) {
+  const lacking = Object.keys(commands).filter((command) => !has(command));
+  if (lacking.length === 0) return;
+  const missing = lacking.map((command) => commands[command]);
   const byHand = `${missing.join(" and ")} not found: install with your package manager (Debian and Ubuntu: sudo apt-get install ${missing.join(" ")}; macOS: brew install ${missing.join(" ")})`;
   if (process.getuid?.() !== 0 || spawnSync("apt-get", ["--version"], { stdio: "ignore" }).error !== undefined) fail(byHand);
   console.error(`nova-edge: installing ${missing.join(", ")} with apt-get (once; a minute or two)…`);
@@ -57,16 +59,16 @@ function installSystemPackages(packages) {
     stdio: ["ignore", "ignore", 2],
     env,
   });
-  if (install.status !== 0 || missing.some((name) => !has(name))) fail(byHand);
+  if (install.status !== 0 || lacking.some((command) => !has(command))) fail(byHand);
 }
 
 const args = process.argv.slice(2);
-const withChromium = args[0] === "--with-chromium";
-const [script, ...rest] = withChromium ? args.slice(1) : args;
+const forTests = args[0] === "--for-tests";
+const [script, ...rest] = forTests ? args.slice(1) : args;
 if (script === undefined) fail("usage: node scripts/bootstrap.mjs scripts/NAME.ts [arguments]");
 
 installDependencies();
-installSystemPackages(withChromium ? ["ffmpeg", "chromium"] : ["ffmpeg"]);
+installSystemPackages(forTests ? { ffmpeg: "ffmpeg", chromium: "chromium", ps: "procps" } : { ffmpeg: "ffmpeg" });
 
 const env = { ...process.env, PATH: `${join(root, "node_modules", ".bin")}${process.platform === "win32" ? ";" : ":"}${process.env.PATH}` };
 env.WRANGLER_LOG ??= "error";
