@@ -8,6 +8,7 @@ export interface LaneItem {
 /** Items uploaded one after the other, in order. */
 export class Lane<Item extends LaneItem> {
   readonly #queue: Item[] = [];
+  readonly #settle = new Map<Item, () => void>();
   readonly #onError: (error: unknown, item: Item) => void;
   #running: Promise<void> | null = null;
   #gate: Promise<unknown>;
@@ -23,15 +24,19 @@ export class Lane<Item extends LaneItem> {
     return this.#queue.reduce((sum, item) => sum + item.size, 0);
   }
 
-  push(item: Item): void {
+  /** Adds an item. Resolves when it is through: uploaded, failed or taken out. */
+  push(item: Item): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#settle.set(item, resolve);
     this.#queue.push(item);
     this.#running ??= this.#run();
+    return promise;
   }
 
   /** Takes out the items that wait and meet a condition; the one under way stays. */
   take(condition: (item: Item) => boolean): Item[] {
     const taken = this.#queue.slice(1).filter(condition);
-    for (const item of taken) this.#queue.splice(this.#queue.indexOf(item), 1);
+    for (const item of taken) this.#remove(item);
     return taken;
   }
 
@@ -48,8 +53,14 @@ export class Lane<Item extends LaneItem> {
       } catch (error) {
         this.#onError(error, item);
       }
-      this.#queue.splice(this.#queue.indexOf(item), 1);
+      this.#remove(item);
     }
     this.#running = null;
+  }
+
+  #remove(item: Item): void {
+    this.#queue.splice(this.#queue.indexOf(item), 1);
+    this.#settle.get(item)?.();
+    this.#settle.delete(item);
   }
 }

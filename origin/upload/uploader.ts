@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TracksRequest } from "../../domain/protocol/origin-link.ts";
 import type { Log } from "../log.ts";
 import type { EdgeClient, Lease } from "./edge-client.ts";
@@ -5,6 +6,8 @@ import { EdgeRefusal } from "./edge-client.ts";
 import { Lane, type LaneItem } from "./lane.ts";
 import { retrying } from "./retry.ts";
 
+/** How long a segment lets its own parts go first. */
+const PARTS_FIRST_MS = 1_000;
 /** What waits in memory for the edge, at most, before the oldest is given up. */
 const MAX_BYTES = 96 << 20;
 
@@ -55,6 +58,8 @@ export class Uploader {
   readonly #abort = new AbortController();
   readonly #parts = new Map<string, Lane<MediaItem>>();
   readonly #segments = new Map<string, Lane<MediaItem>>();
+  /** Settles when a rendition's newest part is through. */
+  readonly #lastPart = new Map<string, Promise<void>>();
   readonly #inits: Lane<LaneItem>;
   readonly #announced: Promise<void>;
   #announce: () => void = () => undefined;
@@ -84,14 +89,18 @@ export class Uploader {
   part(part: PartUpload): void {
     const { rendition, msn, bytes } = part;
     const path = `/${rendition}/${msn}/${part.part}?duration=${part.duration.toFixed(6)}&independent=${part.independent ? 1 : 0}`;
-    this.#lane(this.#parts, rendition, "part").push({ rendition, msn, path, size: bytes.length, run: () => this.#put(path, bytes) });
+    const item = { rendition, msn, path, size: bytes.length, run: () => this.#put(path, bytes) };
+    this.#lastPart.set(rendition, this.#lane(this.#parts, rendition, "part").push(item));
     this.#bound();
   }
 
   segment(segment: SegmentUpload): void {
     const { rendition, msn, bytes } = segment;
     const path = segmentPath(segment);
+    const lastPart = this.#lastPart.get(rendition);
     const run = async () => {
+      // Who waits for the last part shall see it before its segment: parts go first, unless they are stuck.
+      await Promise.race([lastPart, sleep(PARTS_FIRST_MS, undefined, { ref: false })]);
       await this.#put(path, bytes).catch((error: unknown) => this.#declareGap(segment, error));
       // The edge has the whole; parts far behind it are of no use to anybody any more.
       this.#parts.get(rendition)?.take((item) => item.msn <= msn - PART_SEGMENTS);

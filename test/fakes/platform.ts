@@ -83,11 +83,13 @@ export interface EncoderOptions {
   fps?: number;
   gopSeconds?: number;
   size?: string;
+  /** Hz. */
+  audioRate?: number;
 }
 
 /** A real FFmpeg that encodes a test picture with a tone and pushes it by RTMP in real time. */
 export function startEncoder(rtmpPort: number, streamKey: string, options: EncoderOptions = {}): Encoder {
-  const { seconds = 600, fps = 30, gopSeconds = 1, size = "320x180" } = options;
+  const { seconds = 600, fps = 30, gopSeconds = 1, size = "320x180", audioRate = 48_000 } = options;
   return new Encoder([
     ...["-hide_banner", "-loglevel", "error", "-nostdin"],
     ...[
@@ -95,12 +97,12 @@ export function startEncoder(rtmpPort: number, streamKey: string, options: Encod
       "-f",
       "lavfi",
       "-i",
-      `testsrc2=size=${size}:rate=${fps}`,
+      `testsrc2=size=${size}:rate=${Math.round(fps * 1001)}/1001`,
       "-re",
       "-f",
       "lavfi",
       "-i",
-      "sine=frequency=440:sample_rate=48000",
+      `sine=frequency=440:sample_rate=${audioRate}`,
     ],
     ...["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"],
     ...["-g", String(Math.round(fps * gopSeconds)), "-sc_threshold", "0", "-b:v", "600k", "-c:a", "aac", "-b:a", "96k"],
