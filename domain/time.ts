@@ -13,3 +13,8 @@ export function isoTime(at: Millis): string {
 export function isoTimeOrNull(at: Millis | null): string | null {
   return at === null ? null : isoTime(at);
 }
+
+/** How long things last that follow one another. */
+export function totalDuration(items: readonly { duration: Seconds }[]): Seconds {
+  return items.reduce((sum, item) => sum + item.duration, 0);
+}

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
+import { concatBytes } from "../domain/bytes.ts";
 import { NovaError } from "../domain/errors.ts";
 import type { ErrorBody } from "../domain/protocol/api.ts";
 import type { StreamId } from "../domain/stream-id.ts";
@@ -50,13 +51,7 @@ export async function readBody(request: Request, maxBytes: number): Promise<Uint
     if (size > maxBytes) throw tooLarge();
     pieces.push(piece);
   }
-  const body = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    body.set(piece, at);
-    at += piece.length;
-  }
-  return body;
+  return concatBytes(pieces);
 }
 
 /** Proves an id from a URL. Throws 404 `stream_not_found` without asking anybody. */

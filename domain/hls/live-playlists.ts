@@ -1,5 +1,5 @@
 import type { AudioTrack, Track, VideoTrack } from "../protocol/origin-link.ts";
-import type { Millis, Seconds } from "../time.ts";
+import { type Millis, type Seconds, totalDuration } from "../time.ts";
 import type { Part, Segment } from "../timeline/segment.ts";
 import type { Timeline } from "../timeline/timeline.ts";
 import type { MediaPlaylist, MediaSegment, RenditionReport, SegmentHead, ServerControl } from "./media-playlist.ts";
@@ -95,7 +95,7 @@ function composeServerControl({ targetDuration, partTargets, parts }: BroadcastF
 /** The first segment whose parts are listed: three target durations behind the edge (PL8). */
 function firstWithParts(listed: Segment[], facts: BroadcastFacts, open: Part[]): number {
   if (facts.ended || !facts.parts) return Number.POSITIVE_INFINITY;
-  let fromEnd = open.reduce((sum, part) => sum + part.duration, 0);
+  let fromEnd = totalDuration(open);
   for (const segment of listed.toReversed()) {
     if (fromEnd >= 3 * facts.targetDuration) return segment.msn + 1;
     fromEnd += segment.duration;
@@ -111,7 +111,7 @@ function hintedFile(timeline: Timeline, rendition: string, facts: BroadcastFacts
   const { complete } = timeline.head(rendition);
   if (facts.nextEpoch !== null) return partFile(facts.nextEpoch, timeline.nextMsn(), 0);
   const parts = timeline.open(rendition)?.parts ?? [];
-  const duration = parts.reduce((sum, part) => sum + part.duration, 0);
+  const duration = totalDuration(parts);
   const full = duration > facts.targetDuration - FULL_WITHIN;
   const msn = full ? complete + 2 : complete + 1;
   return partFile(timeline.epochAt(msn)?.epoch ?? 1, msn, full ? 0 : parts.length);

@@ -1,4 +1,4 @@
-import { isoTime, type Millis, type Seconds } from "../time.ts";
+import { isoTime, type Millis, type Seconds, totalDuration } from "../time.ts";
 import { encodeAttributes } from "./attributes.ts";
 
 /** A part's line. */
@@ -96,7 +96,7 @@ export function encodeMediaPlaylist(playlist: MediaPlaylist, skipped = 0): strin
 
 /** How many segments a delta update may leave out: those that end before the skip boundary. */
 export function countSkippable(playlist: MediaPlaylist): number {
-  let fromEnd = playlist.open?.parts.reduce((sum, part) => sum + part.duration, 0) ?? 0;
+  let fromEnd = totalDuration(playlist.open?.parts ?? []);
   for (let index = playlist.segments.length - 1; index >= 0; index--) {
     if (fromEnd >= playlist.serverControl.canSkipUntil) return index + 1;
     fromEnd += playlist.segments[index]?.duration ?? 0;

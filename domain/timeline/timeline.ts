@@ -1,5 +1,5 @@
 import { NovaError } from "../errors.ts";
-import type { Millis, Seconds } from "../time.ts";
+import { type Millis, type Seconds, totalDuration } from "../time.ts";
 import type { LiveHead } from "./reload.ts";
 import { type PartPush, type PushOutcome, RenditionTimeline } from "./rendition-timeline.ts";
 import type { EpochStart, Part, Segment } from "./segment.ts";
@@ -170,7 +170,7 @@ export class Timeline {
     const segment: Segment = {
       msn: remnant.msn,
       epoch: epoch.epoch,
-      duration: saved === null ? this.#neighbourDuration(remnant) : parts.reduce((sum, part) => sum + part.duration, 0),
+      duration: saved === null ? this.#neighbourDuration(remnant) : totalDuration(parts),
       pdt:
         before !== undefined && before.epoch === epoch.epoch ? before.pdt + before.duration * 1000 : (epoch.startedAt ?? before?.pdt ?? 0),
       size: saved?.size ?? 0,
@@ -244,7 +244,7 @@ export class Timeline {
       const segment = rendition.segment(remnant.msn);
       if (segment !== undefined) return segment.duration;
       const parts = rendition.openParts(remnant.msn);
-      if (parts.length > 0) return parts.reduce((sum, part) => sum + part.duration, 0);
+      if (parts.length > 0) return totalDuration(parts);
     }
     return this.#renditions.get(remnant.rendition)?.segment(remnant.msn - 1)?.duration ?? 1;
   }

@@ -98,8 +98,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       const now = Date.now();
       this.configure(config);
       // A lease that ran out a moment ago has opened the reconnect window, whether or not the alarm has said so yet.
+      this.#tick(now);
       const before = this.#broadcast.connection;
-      this.#apply(this.#broadcast.tick(this.#reconnectWindow(), now), now);
       const connection = this.#broadcast.publish({ originId, lease: crypto.randomUUID() }, now);
       const { nextMsn, declared, pdtFloor } = this.#media.openEpoch(connection);
       if (before !== null) this.#closeEpoch(before.epoch);
@@ -256,13 +256,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#alarmAt = null;
     const now = Date.now();
     this.#presence.sweep(now);
-    const held = this.#broadcast.connection;
-    const transition = this.#broadcast.tick(this.#reconnectWindow(), now);
-    if (transition !== null) {
-      if (held !== null && this.#broadcast.connection === null) this.#closeEpoch(held.epoch);
-      this.#saveBroadcast(now);
-      this.#apply(transition, now);
-    }
+    this.#tick(now);
     if (isDue(this.#settler.dueAt, now)) this.#settle();
     if (isDue(this.#projector.dueAt, now)) await this.#projector.write(now);
     this.#schedule(now);
@@ -308,6 +302,16 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       this.#waiting.wake();
       return value;
     });
+  }
+
+  /** Does what time has brought. An epoch that ends by it is closed first, so that nobody sees an end without its last segment. */
+  #tick(now: Millis): void {
+    const held = this.#broadcast.connection;
+    const transition = this.#broadcast.tick(this.#reconnectWindow(), now);
+    if (transition === null) return;
+    if (held !== null && this.#broadcast.connection === null) this.#closeEpoch(held.epoch);
+    this.#saveBroadcast(now);
+    this.#apply(transition, now);
   }
 
   #goLive(now: Millis): void {

@@ -211,9 +211,11 @@ export class MediaWindow {
         return { kind: "range", key: mediaPath(this.#streamId(), broadcast, rendition, segmentFile(epoch, msn)), offset, length };
       }
     }
+    // The open segment of an ended epoch gets no more parts.
+    const over = this.#unsettled.includes(this.#timeline.epochAt(msn)?.epoch ?? 0);
     const next = (msn === complete + 1 && part <= openParts + 1) || (msn === complete + 2 && part === 0);
     const current = this.#timeline.epochs.at(-1)?.epoch ?? 0;
-    if (next && (epoch === current || epoch === current + 1) && !this.#isSettled(rendition, msn)) return null;
+    if (next && !over && (epoch === current || epoch === current + 1)) return null;
     throw partNotFound();
   }
 
@@ -260,12 +262,6 @@ export class MediaWindow {
     if (this.#timeline.listed(rendition).length === 0) throw notStarted();
   }
 
-  /** An ended epoch's open segment gets no more parts. */
-  #isSettled(rendition: string, msn: number): boolean {
-    const epoch = this.#timeline.epochAt(msn)?.epoch;
-    return epoch !== undefined && this.#unsettled.includes(epoch) && this.#timeline.head(rendition).complete < msn;
-  }
-
   async #save(bucket: R2Bucket, epoch: number, remnant: Remnant): Promise<{ size: number; digest: string }> {
     const bytes = this.#storage.readParts(remnant.rendition, remnant.msn, remnant.parts);
     const key = mediaPath(this.#streamId(), this.broadcast, remnant.rendition, segmentFile(epoch, remnant.msn));
@@ -279,7 +275,7 @@ export class MediaWindow {
   }
 
   #slide(): void {
-    const window = Math.max(WINDOW_SECONDS, 3 * (this.#tracks?.targetDuration ?? 0));
+    const window = Math.max(WINDOW_SECONDS, 3 * this.targetDuration);
     if (this.#timeline.slide(window).length === 0) return;
     this.#storage.deleteSegmentsBefore(this.#timeline.firstMsn);
     this.#saveTimeline();

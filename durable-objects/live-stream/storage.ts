@@ -1,4 +1,5 @@
 import type { BroadcastSnapshot } from "../../domain/broadcast/broadcast.ts";
+import { concatBytes } from "../../domain/bytes.ts";
 import type { Track } from "../../domain/protocol/origin-link.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
@@ -138,7 +139,7 @@ export class LiveStreamStorage {
         part,
       )
       .toArray();
-    return rows.length === 0 ? null : concatenate(rows.map((row) => new Uint8Array(row.bytes)));
+    return rows.length === 0 ? null : concatBytes(rows.map((row) => new Uint8Array(row.bytes)));
   }
 
   /** The bytes of a segment's first `count` parts, one after the other. */
@@ -151,21 +152,11 @@ export class LiveStreamStorage {
         count,
       )
       .toArray();
-    return concatenate(rows.map((row) => new Uint8Array(row.bytes)));
+    return concatBytes(rows.map((row) => new Uint8Array(row.bytes)));
   }
 
   /** Drops the bytes of a rendition's parts before a segment. */
   deletePartsBefore(rendition: string, msn: number): void {
     this.#sql.exec("DELETE FROM parts WHERE rendition = ? AND msn < ?", rendition, msn);
   }
-}
-
-function concatenate(pieces: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }

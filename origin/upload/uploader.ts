@@ -61,17 +61,13 @@ export class Uploader {
   /** Settles when a rendition's newest part is through. */
   readonly #lastPart = new Map<string, Promise<void>>();
   readonly #inits: Lane<LaneItem>;
-  readonly #announced: Promise<void>;
-  #announce: () => void = () => undefined;
+  readonly #announced = Promise.withResolvers<void>();
   #refused = false;
   #targetDuration = 0;
 
   constructor(options: UploaderOptions) {
     this.#options = options;
-    this.#announced = new Promise((resolve) => {
-      this.#announce = resolve;
-    });
-    this.#inits = new Lane(this.#announced, (error) => this.#failed(error, "init"));
+    this.#inits = new Lane(this.#announced.promise, (error) => this.#failed(error, "init"));
   }
 
   /** Announces the renditions; nothing else leaves before the edge knows them. */
@@ -79,7 +75,7 @@ export class Uploader {
     this.#targetDuration = tracks.target_duration;
     this.#put("/tracks", tracks)
       .catch((error: unknown) => this.#failed(error, "tracks"))
-      .finally(() => this.#announce());
+      .finally(() => this.#announced.resolve());
   }
 
   init(rendition: string, bytes: Uint8Array): void {
@@ -121,12 +117,12 @@ export class Uploader {
   abort(): void {
     this.#refused = true;
     this.#abort.abort();
-    this.#announce();
+    this.#announced.resolve();
   }
 
   /** An epoch that never got as far as its tracks has nothing to send. */
   #announceIfNothingWaits(): void {
-    if (this.#parts.size === 0 && this.#segments.size === 0 && this.#inits.bytes === 0) this.#announce();
+    if (this.#parts.size === 0 && this.#segments.size === 0 && this.#inits.bytes === 0) this.#announced.resolve();
   }
 
   async #put(path: string, body: Uint8Array | object): Promise<void> {
@@ -135,10 +131,15 @@ export class Uploader {
     await retrying(() => edge.call(lease, "PUT", path, body, this.#abort.signal), this.#abort.signal);
   }
 
+  /** Says that a segment, named by its path, is lost. */
+  #putGap(path: string): Promise<void> {
+    return this.#put(`${path}&gap=1`, new Uint8Array());
+  }
+
   #lane(lanes: Map<string, Lane<MediaItem>>, rendition: string, what: string): Lane<MediaItem> {
     let lane = lanes.get(rendition);
     if (lane === undefined) {
-      lane = new Lane(this.#announced, (error, item) => this.#failed(error, `${what} ${item.rendition}/${item.msn}`));
+      lane = new Lane(this.#announced.promise, (error, item) => this.#failed(error, `${what} ${item.rendition}/${item.msn}`));
       lanes.set(rendition, lane);
     }
     return lane;
@@ -159,7 +160,7 @@ export class Uploader {
     const { log } = this.#options;
     log.error({ rendition: segment.rendition, msn: segment.msn, error: error.message }, "the edge refused a segment: it becomes a gap");
     const duration = Math.min(segment.duration, this.#targetDuration);
-    await this.#put(`${segmentPath({ ...segment, duration })}&gap=1`, new Uint8Array());
+    await this.#putGap(segmentPath({ ...segment, duration }));
   }
 
   /** Gives up the oldest until what waits fits: parts first, for their segment carries them too, then segments as gaps. */
@@ -183,7 +184,7 @@ export class Uploader {
     if (oldest === undefined) return false;
     const { rendition, msn, path } = oldest;
     this.#options.log.warn({ rendition, msn }, "the edge is too slow: a segment is given up");
-    lane.push({ ...oldest, size: 0, run: () => this.#put(`${path}&gap=1`, new Uint8Array()) });
+    lane.push({ ...oldest, size: 0, run: () => this.#putGap(path) });
     return true;
   }
 }
