@@ -1,5 +1,7 @@
+import { initFile, mediaPath, partFile, segmentFile } from "../media-address.ts";
 import type { AudioTrack, Track, VideoTrack } from "../protocol/origin-link.ts";
 import { type Millis, type Seconds, totalDuration } from "../time.ts";
+import { measureBitrate } from "../timeline/bitrate.ts";
 import type { Part, Segment } from "../timeline/segment.ts";
 import type { Timeline } from "../timeline/timeline.ts";
 import type { MediaPlaylist, MediaSegment, RenditionReport, SegmentHead, ServerControl } from "./media-playlist.ts";
@@ -20,42 +22,73 @@ export interface BroadcastFacts {
   nextEpoch: number | null;
 }
 
-/** Path of a media object below `/media/`, and its key in R2: immutable, for an epoch's bytes are never another's. */
-export function mediaPath(streamId: string, broadcast: number, rendition: string, file: string): string {
-  return `${streamId}/${broadcast}/${rendition}/${file}`;
-}
-
-/** File name of an epoch's init segment. */
-export function initFile(epoch: number): string {
-  return `init-${epoch}.mp4`;
-}
-
-/** File name of a segment. The epoch is part of it, so that a fenced origin's late bytes can never stand under it. */
-export function segmentFile(epoch: number, msn: number): string {
-  return `${epoch}-${msn}.m4s`;
-}
-
-/** File name of a part. */
-export function partFile(epoch: number, msn: number, part: number): string {
-  return `${epoch}-${msn}.${part}.m4s`;
+/** The segments of a window that lie before the timeline's tail: read, or only counted where their number is enough. */
+export interface OlderSegments {
+  segments: Segment[];
+  omitted: number;
 }
 
 /** The live window of one rendition as a media playlist. */
-export function composeMediaPlaylist(timeline: Timeline, rendition: string, facts: BroadcastFacts): MediaPlaylist {
-  const listed = timeline.listed(rendition);
+export function composeMediaPlaylist(timeline: Timeline, rendition: string, facts: BroadcastFacts, older: OlderSegments): MediaPlaylist {
+  const tail = timeline.listed(rendition);
   const open = facts.ended || !facts.parts ? null : timeline.open(rendition);
-  const firstEpoch = timeline.epochs[0]?.epoch;
-  const partsFrom = firstWithParts(listed, facts, open?.parts ?? []);
+  const partsFrom = firstWithParts(tail, facts, open?.parts ?? []);
+  const head = composeHeads(timeline, rendition, facts);
+  const segments = [...older.segments, ...tail].map((segment) =>
+    composeSegment(facts, rendition, segment, head(segment, segment.msn >= partsFrom ? segment.parts : [])),
+  );
+  const { msn, epoch, parts } = open ?? { msn: 0, epoch: null, parts: [] };
+  const mediaSequence = (older.segments[0]?.msn ?? tail[0]?.msn ?? timeline.firstMsn) - older.omitted;
+  return {
+    targetDuration: facts.targetDuration,
+    partTarget: facts.parts ? (facts.partTargets[rendition] ?? null) : null,
+    serverControl: composeServerControl(facts),
+    mediaSequence,
+    omitted: older.omitted,
+    discontinuitySequence: timeline.discontinuitySequence(mediaSequence),
+    segments,
+    open: epoch === null ? null : head({ msn, epoch: epoch.epoch, gap: false, pdt: epoch.startedAt }, parts),
+    preloadHint: facts.ended || !facts.parts ? null : uri(facts, rendition, hintedFile(timeline, rendition, facts)),
+    renditionReports: facts.ended ? [] : composeReports(timeline, rendition, facts),
+    ended: facts.ended,
+  };
+}
+
+/** A whole broadcast's rendition as the playlist of its recording. */
+export function composeRecordingPlaylist(timeline: Timeline, rendition: string, facts: BroadcastFacts, segments: Segment[]): MediaPlaylist {
+  const head = composeHeads(timeline, rendition, facts);
+  const mediaSequence = segments[0]?.msn ?? 1;
+  return {
+    targetDuration: facts.targetDuration,
+    partTarget: null,
+    serverControl: null,
+    mediaSequence,
+    omitted: 0,
+    discontinuitySequence: timeline.discontinuitySequence(mediaSequence),
+    segments: segments.map((segment) => composeSegment(facts, rendition, segment, head(segment, []))),
+    open: null,
+    preloadHint: null,
+    renditionReports: [],
+    ended: true,
+  };
+}
+
+/** Composes what stands before each segment of a playlist, called in order. */
+function composeHeads(timeline: Timeline, rendition: string, facts: BroadcastFacts) {
+  const discontinuities = new Set(timeline.epochs.slice(1).map((start) => start.firstMsn));
   let mapped: number | null = null;
-  const head = (msn: number, epoch: number, gap: boolean, pdt: Millis | null, isFirst: boolean, parts: Part[]): SegmentHead => {
-    const opensEpoch = timeline.epochs.some((start) => start.epoch !== firstEpoch && start.firstMsn === msn);
+  let isFirst = true;
+  return ({ msn, epoch, gap, pdt }: { msn: number; epoch: number; gap: boolean; pdt: Millis | null }, parts: Part[]): SegmentHead => {
+    const discontinuity = discontinuities.has(msn);
     // A gap has no bytes to initialise; the next segment with bytes brings the map.
     const map = gap || epoch === mapped ? null : initFile(epoch);
     if (map !== null) mapped = epoch;
+    const programDateTime = isFirst || discontinuity ? pdt : null;
+    isFirst = false;
     return {
-      discontinuity: opensEpoch,
+      discontinuity,
       map: map === null ? null : uri(facts, rendition, map),
-      programDateTime: isFirst || opensEpoch ? pdt : null,
+      programDateTime,
       parts: parts.map((part, index) => ({
         uri: uri(facts, rendition, partFile(epoch, msn, index)),
         duration: part.duration,
@@ -63,27 +96,11 @@ export function composeMediaPlaylist(timeline: Timeline, rendition: string, fact
       })),
     };
   };
-  const segments = listed.map(
-    (segment, index): MediaSegment => ({
-      ...head(segment.msn, segment.epoch, segment.gap, segment.pdt, index === 0, segment.msn >= partsFrom ? segment.parts : []),
-      uri: uri(facts, rendition, segmentFile(segment.epoch, segment.msn)),
-      duration: segment.duration,
-      gap: segment.gap,
-    }),
-  );
-  const openHead = open === null ? null : head(open.msn, open.epoch.epoch, false, open.epoch.startedAt, listed.length === 0, open.parts);
-  return {
-    targetDuration: facts.targetDuration,
-    partTarget: facts.parts ? (facts.partTargets[rendition] ?? null) : null,
-    serverControl: composeServerControl(facts),
-    mediaSequence: listed[0]?.msn ?? timeline.firstMsn,
-    discontinuitySequence: timeline.discontinuitySequence(),
-    segments,
-    open: openHead,
-    preloadHint: facts.ended || !facts.parts ? null : uri(facts, rendition, hintedFile(timeline, rendition, facts)),
-    renditionReports: facts.ended ? [] : composeReports(timeline, rendition, facts),
-    ended: facts.ended,
-  };
+}
+
+function composeSegment(facts: BroadcastFacts, rendition: string, segment: Segment, head: SegmentHead): MediaSegment {
+  const { epoch, msn, duration, gap } = segment;
+  return { ...head, uri: uri(facts, rendition, segmentFile(epoch, msn)), duration, gap };
 }
 
 /** Three part targets is what players need to stay ahead of a part that is late (PL2). The largest counts, so that it is the same in every rendition. */
@@ -129,15 +146,31 @@ function composeReports(timeline: Timeline, rendition: string, facts: BroadcastF
     });
 }
 
-/** The broadcast's renditions as a multivariant playlist; bandwidths are measured over the window, or the encoder's word where that is higher. */
-export function composeMultivariantPlaylist(timeline: Timeline, facts: BroadcastFacts): MultivariantPlaylist {
+/** Where the media playlists of a multivariant playlist are: under it, at the stream's own address also below the broadcast's number. */
+export interface PlaylistPlace {
+  /** `""` or `{broadcast}/`. */
+  prefix: string;
+  file: "index.m3u8" | "recording.m3u8";
+}
+
+/**
+ * The broadcast's renditions as a multivariant playlist. Bandwidths are measured over the segments that `listed` gives, or the
+ * encoder's word where that is higher.
+ */
+export function composeMultivariantPlaylist(
+  facts: BroadcastFacts,
+  place: PlaylistPlace,
+  listed: (rendition: string) => Segment[],
+  independentSegments: boolean,
+): MultivariantPlaylist {
+  const address = (rendition: string) => `${place.prefix}${rendition}/${place.file}`;
   const video = facts.tracks.filter((track): track is VideoTrack => track.kind === "video");
   const audio = facts.tracks.find((track): track is AudioTrack => track.kind === "audio") ?? null;
-  const audioRates = audio === null ? { peak: 0, average: 0 } : measureBitrate(timeline.listed(audio.name), audio.bandwidth);
+  const audioRates = audio === null ? { peak: 0, average: 0 } : measureBitrate(listed(audio.name), audio.bandwidth);
   const variants = video.map((track): Variant => {
-    const rates = measureBitrate(timeline.listed(track.name), track.bandwidth);
+    const rates = measureBitrate(listed(track.name), track.bandwidth);
     return {
-      uri: `${track.name}/index.m3u8`,
+      uri: address(track.name),
       bandwidth: rates.peak + audioRates.peak,
       averageBandwidth: rates.average + audioRates.average,
       codecs: audio === null ? [track.codec] : [track.codec, audio.codec],
@@ -147,38 +180,23 @@ export function composeMultivariantPlaylist(timeline: Timeline, facts: Broadcast
   });
   if (audio !== null && variants.length === 0) {
     variants.push({
-      uri: `${audio.name}/index.m3u8`,
+      uri: address(audio.name),
       bandwidth: audioRates.peak,
       averageBandwidth: audioRates.average,
       codecs: [audio.codec],
       resolution: null,
       frameRate: null,
     });
-    return { independentSegments: timeline.independent, audio: null, variants };
+    return { independentSegments, audio: null, variants };
   }
   return {
-    independentSegments: timeline.independent,
-    audio: audio === null ? null : { name: "Audio", uri: `${audio.name}/index.m3u8`, channels: audio.channels },
+    independentSegments,
+    audio: audio === null ? null : { name: "Audio", uri: address(audio.name), channels: audio.channels },
     variants,
   };
 }
 
-/** Bits per second of the largest segment and of all. Never 0: players divide by it. */
-function measureBitrate(segments: Segment[], declared: number): { peak: number; average: number } {
-  let bits = 0;
-  let seconds = 0;
-  let peak = declared;
-  for (const segment of segments) {
-    if (segment.gap) continue;
-    bits += segment.size * 8;
-    seconds += segment.duration;
-    peak = Math.max(peak, (segment.size * 8) / segment.duration);
-  }
-  const average = seconds > 0 ? bits / seconds : declared;
-  return { peak: Math.max(1, peak), average: Math.max(1, average) };
-}
-
-/** Relative to `/hls/{stream}/{rendition}/`, so that a token's path prefix carries over. */
+/** Relative to `/hls/{stream}/{broadcast}/{rendition}/`, so that a token's path prefix carries over. */
 function uri(facts: BroadcastFacts, rendition: string, file: string): string {
-  return `../../../media/${mediaPath(facts.streamId, facts.broadcast, rendition, file)}`;
+  return `../../../../media/${mediaPath(facts.streamId, facts.broadcast, rendition, file)}`;
 }

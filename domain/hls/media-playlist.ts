@@ -47,8 +47,11 @@ export interface MediaPlaylist {
   targetDuration: number;
   /** `PART-TARGET`; null where there are no parts. */
   partTarget: Seconds | null;
-  serverControl: ServerControl;
+  /** Null in a recording. */
+  serverControl: ServerControl | null;
   mediaSequence: number;
+  /** How many segments from `mediaSequence` on are listed, but not in `segments`: a delta update needs no more than their number. */
+  omitted: number;
   discontinuitySequence: number;
   segments: MediaSegment[];
   /** Parts of the segment after the last. */
@@ -60,24 +63,20 @@ export interface MediaPlaylist {
   ended: boolean;
 }
 
-/** The text of a media playlist, rfc8216bis §4.4.3. The first `skipped` segments are left out as a delta update (PL11). */
+/** The text of a media playlist, rfc8216bis §4.4.3. The first `skipped` of its segments, and the omitted ones, are left out as a delta update (PL11). */
 export function encodeMediaPlaylist(playlist: MediaPlaylist, skipped = 0): string {
-  const { serverControl: control } = playlist;
+  const { serverControl } = playlist;
   const lines = [
     "#EXTM3U",
     // EXT-X-GAP asks for 8, EXT-X-SKIP for 9, rfc8216bis §8.
     `#EXT-X-VERSION:${skipped > 0 ? 9 : 8}`,
     `#EXT-X-TARGETDURATION:${playlist.targetDuration}`,
-    `#EXT-X-SERVER-CONTROL:${encodeAttributes({
-      "CAN-BLOCK-RELOAD": "YES",
-      "PART-HOLD-BACK": control.partHoldBack?.toFixed(3),
-      "HOLD-BACK": control.holdBack.toFixed(3),
-      "CAN-SKIP-UNTIL": control.canSkipUntil.toFixed(3),
-    })}`,
   ];
+  if (serverControl === null) lines.push("#EXT-X-PLAYLIST-TYPE:VOD");
+  else lines.push(encodeServerControl(serverControl));
   if (playlist.partTarget !== null) lines.push(`#EXT-X-PART-INF:PART-TARGET=${playlist.partTarget.toFixed(5)}`);
   lines.push(`#EXT-X-MEDIA-SEQUENCE:${playlist.mediaSequence}`, `#EXT-X-DISCONTINUITY-SEQUENCE:${playlist.discontinuitySequence}`);
-  if (skipped > 0) lines.push(`#EXT-X-SKIP:SKIPPED-SEGMENTS=${skipped}`);
+  if (skipped > 0) lines.push(`#EXT-X-SKIP:SKIPPED-SEGMENTS=${playlist.omitted + skipped}`);
   for (const segment of playlist.segments.slice(skipped)) {
     pushHead(lines, segment);
     if (segment.gap) lines.push("#EXT-X-GAP");
@@ -94,8 +93,19 @@ export function encodeMediaPlaylist(playlist: MediaPlaylist, skipped = 0): strin
   return `${lines.join("\n")}\n`;
 }
 
-/** How many segments a delta update may leave out: those that end before the skip boundary. */
+function encodeServerControl(control: ServerControl): string {
+  const attributes = {
+    "CAN-BLOCK-RELOAD": "YES",
+    "PART-HOLD-BACK": control.partHoldBack?.toFixed(3),
+    "HOLD-BACK": control.holdBack.toFixed(3),
+    "CAN-SKIP-UNTIL": control.canSkipUntil.toFixed(3),
+  };
+  return `#EXT-X-SERVER-CONTROL:${encodeAttributes(attributes)}`;
+}
+
+/** How many of a playlist's segments a delta update may leave out: those that end before the skip boundary. */
 export function countSkippable(playlist: MediaPlaylist): number {
+  if (playlist.serverControl === null) return 0;
   let fromEnd = totalDuration(playlist.open?.parts ?? []);
   for (let index = playlist.segments.length - 1; index >= 0; index--) {
     if (fromEnd >= playlist.serverControl.canSkipUntil) return index + 1;

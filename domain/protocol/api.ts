@@ -12,6 +12,10 @@ function words(maxLength: number) {
     );
 }
 
+/** Who may play a stream: anybody, and it is listed; whoever has the address; or whoever has a playback token. */
+export const Visibility = z.enum(["public", "unlisted", "signed"]);
+export type Visibility = z.infer<typeof Visibility>;
+
 /** The body of `POST /api/v1/streams`. */
 export const CreateStream = z.strictObject({
   title: words(255)
@@ -26,9 +30,15 @@ export const CreateStream = z.strictObject({
     )
     .max(10)
     .default([]),
-  /** `unlisted` streams play for whoever has the address, and are not listed to others. */
-  visibility: z.enum(["public", "unlisted"]).default("public"),
+  visibility: Visibility.default("public"),
+  /** `low` lists parts, for two seconds behind the camera; `standard` lists whole segments: fewer requests. */
   latency_mode: z.enum(["low", "standard"]).default("low"),
+  /** Length of a part, seconds: players stay three of them behind the live edge. */
+  part_target: z.number().min(0.333).max(1).default(0.5),
+  /** How far back viewers can seek, seconds. */
+  dvr_window_seconds: z.number().int().min(60).max(14_400).default(60),
+  /** Broadcasts stay playable when they have ended. */
+  record: z.boolean().default(false),
   profile: z.literal("passthrough").default("passthrough"),
   /** How long a broadcast waits for its encoder to come back, seconds. */
   reconnect_window_seconds: z.number().int().min(0).max(1800).default(60),
@@ -49,12 +59,15 @@ export interface StreamResource {
   description: string;
   tags: string[];
   status: StreamStatus;
-  visibility: "public" | "unlisted";
+  visibility: Visibility;
   latency_mode: "low" | "standard";
+  part_target: number;
+  dvr_window_seconds: number;
+  record: boolean;
   profile: "passthrough";
   reconnect_window_seconds: number;
   rtmp_url: string;
-  playback: { hls: string };
+  playback: { hls: string; dash: string };
   watch_url: string;
   /** The latest broadcast's number; 0 before the first. */
   broadcast: number;

@@ -5,8 +5,8 @@ import { z } from "zod";
  * and with the lease of its epoch (header `Lease`) on every call after `publish`.
  */
 
-/** A rendition's name, as it stands in URLs: `source`, `audio`, `720p`. */
-export const RenditionName = z.string().regex(/^[a-z0-9]{1,16}$/);
+/** A rendition's name, as it stands in URLs: `source`, `audio`, `720p`. It has a letter: bare numbers in their place name broadcasts. */
+export const RenditionName = z.string().regex(/^(?=.*[a-z])[a-z0-9]{1,16}$/);
 
 const positiveSeconds = z.number().positive().max(60);
 

@@ -120,10 +120,10 @@ export class RenditionTimeline {
     return this.start;
   }
 
-  /** Forgets segments before `firstMsn`; returns their numbers. */
-  forgetBefore(firstMsn: number): number[] {
-    const gone = [...this.#segments.keys()].filter((msn) => msn < firstMsn && msn <= this.#head);
-    for (const msn of gone) {
+  /** Forgets segments before `firstMsn`; returns them, in order. */
+  forgetBefore(firstMsn: number): Segment[] {
+    const gone = [...this.#segments.values()].filter(({ msn }) => msn < firstMsn && msn <= this.#head).sort((a, b) => a.msn - b.msn);
+    for (const { msn } of gone) {
       this.#segments.delete(msn);
       this.#open.delete(msn);
     }

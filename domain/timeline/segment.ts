@@ -11,6 +11,14 @@ export interface Part {
   digest: string;
 }
 
+/** Where a segment lies on its track's own clock: `tfdt` of its first sample, and how long it lasts, in ticks. */
+export interface MediaTime {
+  start: number;
+  duration: number;
+  /** Ticks a second. */
+  timescale: number;
+}
+
 /** A complete media segment. Its bytes lie in R2 under the same names, unless it is a gap. */
 export interface Segment {
   msn: number;
@@ -18,6 +26,8 @@ export interface Segment {
   duration: Seconds;
   /** Program date time of its first frame. */
   pdt: Millis;
+  /** Read from its bytes; null for a gap, and where they could not be read. */
+  time: MediaTime | null;
   size: number;
   digest: string;
   /** Its bytes are lost: listed with `EXT-X-GAP` (PL12). */
@@ -33,6 +43,10 @@ export interface EpochStart {
   firstMsn: number;
   /** Program date time of its first frame; null until its tracks are known. */
   startedAt: Millis | null;
-  /** Renditions it carries; empty until its tracks are known. */
+  /** Renditions it carries, the one that the others follow first; empty until its tracks are known. */
   renditions: string[];
+  /** Media time of its first frame, on the clock that its tracks share; null until a segment has said it. */
+  origin: Seconds | null;
+  /** Segments that follow a gap in some rendition, with their media time: where a DASH period begins (DA3). */
+  breaks: { msn: number; at: Seconds }[];
 }

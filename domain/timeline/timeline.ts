@@ -6,7 +6,7 @@ import type { EpochStart, Part, Segment } from "./segment.ts";
 
 /** What is kept of a timeline, to rebuild it. */
 export interface TimelineSnapshot {
-  /** The first media sequence number still listed. */
+  /** The first media sequence number still held. */
   firstMsn: number;
   epochs: EpochStart[];
   /** Renditions by name, with the media sequence number they start at. */
@@ -23,19 +23,20 @@ export interface Remnant {
   parts: number;
 }
 
-/** The live window of one broadcast, all renditions. Knows no clock, no bytes and no storage: its owner keeps what it returns. */
+/** The newest part of one broadcast's live window, all renditions. Knows no clock, no bytes and no storage: its owner keeps what it returns. */
 export class Timeline {
   #firstMsn = 1;
   #epochs: EpochStart[] = [];
   #independent = true;
   readonly #renditions = new Map<string, RenditionTimeline>();
   readonly #initialised = new Set<string>();
+  #hasChanged = false;
 
   /** Rebuilds a timeline from what was kept of it; `restoreSegment`, `restorePart` and `addInit` follow. */
   static restore(snapshot: TimelineSnapshot): Timeline {
     const timeline = new Timeline();
     timeline.#firstMsn = snapshot.firstMsn;
-    timeline.#epochs = snapshot.epochs.map((epoch) => ({ ...epoch }));
+    timeline.#epochs = structuredCopy(snapshot.epochs);
     timeline.#independent = snapshot.independent;
     for (const { name, start } of snapshot.renditions) {
       const rendition = new RenditionTimeline(start);
@@ -45,10 +46,16 @@ export class Timeline {
     return timeline;
   }
 
+  /** Whether the snapshot differs from the last that was taken. */
+  get hasChanged(): boolean {
+    return this.#hasChanged;
+  }
+
   snapshot(): TimelineSnapshot {
+    this.#hasChanged = false;
     return {
       firstMsn: this.#firstMsn,
-      epochs: this.#epochs.map((epoch) => ({ ...epoch })),
+      epochs: structuredCopy(this.#epochs),
       renditions: [...this.#renditions].map(([name, rendition]) => ({ name, start: rendition.start })),
       independent: this.#independent,
     };
@@ -95,8 +102,9 @@ export class Timeline {
   /** Opens an epoch at `nextMsn()`, or at 1. An epoch before it that brought nothing is forgotten. */
   openEpoch(epoch: number): EpochStart {
     const firstMsn = this.nextMsn();
-    const start: EpochStart = { epoch, firstMsn, startedAt: null, renditions: [] };
+    const start: EpochStart = { epoch, firstMsn, startedAt: null, renditions: [], origin: null, breaks: [] };
     this.#epochs = [...this.#epochs.filter((earlier) => earlier.firstMsn < firstMsn), start];
+    this.#hasChanged = true;
     return start;
   }
 
@@ -105,6 +113,7 @@ export class Timeline {
     const start = this.#epoch(epoch);
     start.startedAt = startedAt;
     start.renditions = [...renditions];
+    this.#hasChanged = true;
     for (const name of renditions) {
       if (!this.#renditions.has(name)) this.#renditions.set(name, new RenditionTimeline(start.firstMsn));
     }
@@ -121,7 +130,7 @@ export class Timeline {
     const outcome = timeline.addPart(push);
     const segment = timeline.segment(push.msn);
     const completed = outcome === "stored" && segment !== undefined && segment.parts.length > 0 ? segment : null;
-    if (completed?.parts[0]?.independent === false) this.#independent = false;
+    if (completed !== null) this.#noteIndependence(completed);
     return { outcome, completed };
   }
 
@@ -133,13 +142,14 @@ export class Timeline {
     const timeline = this.#writable(segment.epoch, rendition, segment.msn);
     if (timeline.commit(segment) === "repeated") return [];
     const stored = [{ rendition, segment: timeline.segment(segment.msn) as Segment }];
-    if (stored[0]?.segment.parts[0]?.independent === false) this.#independent = false;
     const carried = this.#epoch(segment.epoch).renditions;
     for (const [name, other] of this.#renditions) {
       if (carried.includes(name) || other.segment(segment.msn) !== undefined || segment.msn <= other.head) continue;
-      other.commit({ ...segment, size: 0, digest: "", gap: true });
+      other.commit({ ...segment, time: null, size: 0, digest: "", gap: true });
       stored.push({ rendition: name, segment: other.segment(segment.msn) as Segment });
     }
+    for (const { segment: kept } of stored) this.#noteIndependence(kept);
+    this.#noteTimes(segment.msn);
     return stored;
   }
 
@@ -160,7 +170,7 @@ export class Timeline {
   }
 
   /** Settles a remnant: as the segment that its parts make, or as a gap of the length that its neighbours have. */
-  settle(remnant: Remnant, saved: { size: number; digest: string } | null): { rendition: string; segment: Segment } | null {
+  settle(remnant: Remnant, saved: Pick<Segment, "size" | "digest" | "time"> | null): { rendition: string; segment: Segment } | null {
     const rendition = this.#renditions.get(remnant.rendition);
     if (rendition === undefined || rendition.segment(remnant.msn) !== undefined) return null;
     const parts = rendition.openParts(remnant.msn).slice(0, remnant.parts);
@@ -173,12 +183,14 @@ export class Timeline {
       duration: saved === null ? this.#neighbourDuration(remnant) : totalDuration(parts),
       pdt:
         before !== undefined && before.epoch === epoch.epoch ? before.pdt + before.duration * 1000 : (epoch.startedAt ?? before?.pdt ?? 0),
+      time: saved?.time ?? null,
       size: saved?.size ?? 0,
       digest: saved?.digest ?? "",
       gap: saved === null,
       parts: saved === null ? [] : parts,
     };
     rendition.restore(segment);
+    this.#noteTimes(segment.msn);
     return { rendition: remnant.rendition, segment };
   }
 
@@ -221,21 +233,53 @@ export class Timeline {
     };
   }
 
-  /** How many `EXT-X-DISCONTINUITY` tags have left the window (PL7). */
-  discontinuitySequence(): number {
-    return this.#epochs.slice(1).filter((epoch) => epoch.firstMsn < this.#firstMsn).length;
+  /** How many `EXT-X-DISCONTINUITY` tags stand before a media sequence number, at which a playlist begins (PL7). */
+  discontinuitySequence(firstMsn: number): number {
+    return this.#epochs.slice(1).filter((epoch) => epoch.firstMsn < firstMsn).length;
+  }
+
+  /** The first media sequence number that a rendition can have; null where it is unknown. */
+  startOf(rendition: string): number | null {
+    return this.#renditions.get(rendition)?.start ?? null;
   }
 
   /**
    * Moves the window's start so that `window` seconds stay listed in the rendition that lags most; all renditions start at
-   * the same number. Returns the numbers that left, by rendition.
+   * the same number. Returns the segments that left, by rendition.
    */
-  slide(window: Seconds): { rendition: string; msns: number[] }[] {
+  slide(window: Seconds): { rendition: string; segments: Segment[] }[] {
     let start = Number.POSITIVE_INFINITY;
     for (const rendition of this.#renditions.values()) start = Math.min(start, rendition.windowStart(window));
     if (!Number.isFinite(start) || start <= this.#firstMsn) return [];
     this.#firstMsn = start;
-    return [...this.#renditions].map(([name, rendition]) => ({ rendition: name, msns: rendition.forgetBefore(start) }));
+    this.#hasChanged = true;
+    return [...this.#renditions].map(([name, rendition]) => ({ rendition: name, segments: rendition.forgetBefore(start) }));
+  }
+
+  #noteIndependence(segment: Segment): void {
+    if (!this.#independent || segment.parts[0]?.independent !== false) return;
+    this.#independent = false;
+    this.#hasChanged = true;
+  }
+
+  /** Keeps what a segment says of its epoch's clock, before it is forgotten. */
+  #noteTimes(msn: number): void {
+    const epoch = this.epochAt(msn);
+    const reference = this.#renditions.get(epoch?.renditions[0] ?? "");
+    if (epoch === undefined || reference === undefined) return;
+    for (const number of [msn, msn + 1]) {
+      const segment = reference.segment(number);
+      if (segment === undefined || segment.time === null || segment.epoch !== epoch.epoch) continue;
+      const at = segment.time.start / segment.time.timescale;
+      if (epoch.origin === null) {
+        epoch.origin = number === epoch.firstMsn ? at : at - (segment.pdt - (epoch.startedAt ?? segment.pdt)) / 1000;
+        this.#hasChanged = true;
+      }
+      const followsGap = epoch.renditions.some((name) => this.#renditions.get(name)?.segment(number - 1)?.gap);
+      if (number === epoch.firstMsn || !followsGap || epoch.breaks.some((known) => known.msn === number)) continue;
+      epoch.breaks = [...epoch.breaks, { msn: number, at }].sort((a, b) => a.msn - b.msn);
+      this.#hasChanged = true;
+    }
   }
 
   #neighbourDuration(remnant: Remnant): Seconds {
@@ -270,4 +314,8 @@ export class Timeline {
       throw new NovaError(409, "msn_taken", `epoch ${epoch} starts at segment ${start.firstMsn}, ${msn} is not its own`);
     return timeline;
   }
+}
+
+function structuredCopy(epochs: EpochStart[]): EpochStart[] {
+  return epochs.map((epoch) => ({ ...epoch, renditions: [...epoch.renditions], breaks: [...epoch.breaks] }));
 }

@@ -1,6 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { Broadcast, type Connection, LEASE_MS, type Transition } from "../../domain/broadcast/broadcast.ts";
+import type { Ticks } from "../../domain/cmaf/media-time.ts";
 import { NovaError } from "../../domain/errors.ts";
+import type { Visibility } from "../../domain/protocol/api.ts";
 import type { ServerEvent } from "../../domain/protocol/events.ts";
 import type {
   EndRequest,
@@ -14,21 +16,18 @@ import { isoTime, type Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
-import { HeldRequests } from "./held-requests.ts";
-import {
-  MediaWindow,
-  notStarted,
-  type PartAddress,
-  type PartBytes,
-  type PlaylistState,
-  partNotFound,
-  type SegmentClaim,
-} from "./media-window.ts";
+import type { InitRow } from "./media-storage.ts";
+import type { MediaWindow, SegmentClaim } from "./media-window.ts";
+import { MediaWindows } from "./media-windows.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
+import { type PartAddress, type PartBytes, Playback, type PlaylistAnswer, type SegmentAddress } from "./playback.ts";
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
-import { Settler } from "./settler.ts";
+import { createRecorder } from "./recorder.ts";
+import type { RetriedTask } from "./retried-task.ts";
+import { createSettler } from "./settler.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
+import { createSweeper, purgeTime } from "./sweeper.ts";
 import { greetingEvent, lifecycleEvent } from "./viewer-events.ts";
 
 /** Bindings that the object needs. */
@@ -43,14 +42,7 @@ export interface Holder {
   lease: string;
 }
 
-/** A playlist's text, and whether it may still change. */
-export interface PlaylistAnswer {
-  text: string;
-  ended: boolean;
-}
-
 const SEGMENT_TARGET_SECONDS = 2;
-const PART_TARGET_SECONDS = 0.5;
 /** How soon a changed viewer count is in D1. */
 const COUNT_IN_D1_MS: Millis = 10_000;
 
@@ -61,10 +53,11 @@ const COUNT_IN_D1_MS: Millis = 10_000;
 export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #storage: LiveStreamStorage;
   readonly #broadcast: Broadcast;
-  readonly #media: MediaWindow;
+  readonly #windows: MediaWindows;
+  readonly #playback: Playback;
   readonly #presence: Presence;
-  readonly #settler: Settler;
-  readonly #waiting = new HeldRequests();
+  /** Everything that R2 is asked to do in its own time. */
+  readonly #tasks: readonly RetriedTask[];
   readonly #projector: Projector;
   #config: StreamConfig | null;
   /** When the alarm is set for, as far as this life of the object knows. */
@@ -79,9 +72,15 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     // Renewals are not written down: after a loss of memory the holder has one lease's time to show itself.
     if (kept?.connection) kept.connection.expiresAt = Math.max(kept.connection.expiresAt, now + LEASE_MS);
     this.#broadcast = new Broadcast(kept);
-    this.#media = new MediaWindow(this.#storage, () => this.#streamId());
+    const streamId = () => this.#streamId();
+    this.#windows = new MediaWindows(this.#storage, streamId);
+    this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(ctx, this.#storage, () => this.#announceCount());
-    this.#settler = new Settler(this.#media, env.MEDIA, now);
+    this.#tasks = [
+      createSettler(this.#windows, env.MEDIA),
+      createRecorder(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
+      createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
+    ];
     this.#projector = new Projector(this.#storage, env.DB, () => ({ id: this.#streamId(), ...this.facts() }));
     this.#schedule(now);
   }
@@ -101,8 +100,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       this.#tick(now);
       const before = this.#broadcast.connection;
       const connection = this.#broadcast.publish({ originId, lease: crypto.randomUUID() }, now);
-      const { nextMsn, declared, pdtFloor } = this.#media.openEpoch(connection);
-      if (before !== null) this.#closeEpoch(before.epoch);
+      const goesOn = this.#windows.get(connection.broadcast);
+      const { nextMsn, declared, pdtFloor } = goesOn?.openEpoch(connection) ?? { nextMsn: 1, declared: null, pdtFloor: null };
+      if (before !== null) this.#closeEpoch(before);
       this.#saveBroadcast(now);
       return {
         stream_id: config.id,
@@ -111,7 +111,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
         lease: connection.lease,
         next_msn: nextMsn,
         profile: "passthrough",
-        part_target: PART_TARGET_SECONDS,
+        part_target: config.partTarget,
         segment_target: SEGMENT_TARGET_SECONDS,
         declared,
         now,
@@ -123,7 +123,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   /** The first frames are here: the broadcast starts, or goes on. */
   putTracks(holder: Holder, request: TracksRequest): Promise<Outcome<null>> {
     return this.#held(holder, (connection, now) => {
-      this.#media.setTracks(connection, request);
+      this.#windows.setTracks(connection, request, this.#config as StreamConfig);
       this.#goLive(now);
       return null;
     });
@@ -132,28 +132,33 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   /** Whether a holder may write a segment, or an init segment, to R2: asked before, so that no name is taken by bytes that never count. */
   authorize(holder: Holder, segment: SegmentClaim | null): Promise<Outcome<null>> {
     return this.#held(holder, (connection) => {
-      if (segment !== null) this.#media.assertWritable(connection.epoch, segment, Date.now());
+      if (segment !== null) this.#mediaOf(connection).assertWritable(connection.epoch, segment, Date.now());
       return null;
     });
   }
 
   /** An init segment is in R2. */
-  addInit(holder: Holder, rendition: string, digest: string): Promise<Outcome<null>> {
+  addInit(holder: Holder, init: Omit<InitRow, "epoch">): Promise<Outcome<null>> {
     return this.#held(holder, (connection) => {
-      this.#media.addInit(connection.epoch, rendition, digest);
+      this.#mediaOf(connection).addInit({ ...init, epoch: connection.epoch });
       return null;
     });
   }
 
   addPart(holder: Holder, rendition: string, push: PartPush, bytes: Uint8Array): Promise<Outcome<PartAnswer>> {
-    return this.#held(holder, (connection) => ({ head: this.#media.addPart(connection.epoch, rendition, push, bytes) }));
+    return this.#held(holder, (connection) => ({ head: this.#mediaOf(connection).addPart(connection.epoch, rendition, push, bytes) }));
   }
 
   /** A segment is in R2, or is given up as a gap. */
-  commitSegment(holder: Holder, rendition: string, segment: Omit<Segment, "parts" | "epoch">): Promise<Outcome<null>> {
-    return this.#held(holder, (connection) => {
-      this.#media.assertWritable(connection.epoch, { rendition, ...segment }, Date.now());
-      this.#media.commit(rendition, { ...segment, epoch: connection.epoch });
+  commitSegment(
+    holder: Holder,
+    rendition: string,
+    segment: Omit<Segment, "parts" | "epoch" | "time"> & { time: Ticks | null },
+  ): Promise<Outcome<null>> {
+    return this.#held(holder, (connection, now) => {
+      const media = this.#mediaOf(connection);
+      media.assertWritable(connection.epoch, { rendition, ...segment }, now);
+      media.commit(rendition, { ...segment, epoch: connection.epoch }, now);
       return null;
     });
   }
@@ -171,7 +176,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   end(holder: Holder, request: EndRequest): Promise<Outcome<null>> {
     return this.#held(holder, (connection, now) => {
       const transition = this.#broadcast.end(request.reason, request.message, this.#reconnectWindow(), now);
-      this.#closeEpoch(connection.epoch);
+      this.#closeEpoch(connection);
       this.#saveBroadcast(now);
       this.#apply(transition, now);
       return null;
@@ -183,9 +188,11 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const now = Date.now();
     const held = this.#broadcast.connection;
     const transition = this.#broadcast.delete(now);
-    if (held !== null) this.#closeEpoch(held.epoch);
+    if (held !== null) this.#closeEpoch(held);
+    this.#storage.save("purgeAt", purgeTime(now));
     this.#saveBroadcast(now);
     this.#apply(transition, now);
+    this.#runTasks(now);
   }
 
   facts(): LiveFacts {
@@ -202,30 +209,35 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     };
   }
 
-  /** A rendition's playlist, held back until it has what the query asks for (BR1–BR8). */
-  mediaPlaylist(rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<PlaylistAnswer>> {
-    return outcomeOf(() => {
-      const render = () => ({ text: this.#playable.mediaPlaylist(rendition, this.#playlistState(), delta), ended: this.#ended });
-      // [BR6]
-      if (this.#ended || this.#playable.decideReload(rendition, query) === "serve") return render();
-      const ready = () => (this.#ended || this.#playable.isReached(rendition, query) ? render() : null);
-      return this.#waiting.hold(`playlist ${rendition} ${query.msn}.${query.part} ${delta}`, ready, this.#holdLimit());
-    });
+  /** A rendition's playlist; of the current broadcast where none is named. */
+  mediaPlaylist(broadcast: number | null, rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => this.#playback.mediaPlaylist(broadcast, rendition, query, delta));
   }
 
-  multivariantPlaylist(): Promise<Outcome<PlaylistAnswer>> {
-    return outcomeOf(() => ({ text: this.#playable.multivariantPlaylist(this.#playlistState()), ended: this.#ended }));
+  multivariantPlaylist(broadcast: number | null): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => this.#playback.multivariantPlaylist(broadcast));
   }
 
-  /** A part's bytes, or where they are. One of the next to come is held back until it is whole (PL9). */
+  /** The DASH manifest. */
+  manifest(broadcast: number | null): Promise<Outcome<PlaylistAnswer>> {
+    return outcomeOf(() => this.#playback.manifest(broadcast));
+  }
+
   readPart(address: PartAddress): Promise<Outcome<PartBytes>> {
-    return outcomeOf(async () => {
-      const ready = () => this.#media.readPart(address);
-      const found = ready();
-      if (found !== null) return found;
-      if (this.#ended) throw partNotFound();
-      return this.#waiting.hold(`part ${Object.values(address).join("/")}`, ready, this.#holdLimit());
+    return outcomeOf(() => this.#playback.readPart(address));
+  }
+
+  /** Whether a segment is one whose parts can be read as they come. */
+  assertOpen(address: SegmentAddress): Promise<Outcome<null>> {
+    return outcomeOf(() => {
+      this.#playback.assertOpen(address);
+      return null;
     });
+  }
+
+  /** Who may play the stream; null where the control plane never told. */
+  visibility(): Visibility | null {
+    return this.#config?.visibility ?? null;
   }
 
   /** A viewer's WebSocket; the Worker has checked who asks. Everything else is RPC. */
@@ -257,35 +269,16 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const now = Date.now();
     this.#presence.sweep(now);
     this.#tick(now);
-    if (isDue(this.#settler.dueAt, now)) this.#settle();
+    this.#runTasks(now);
     if (isDue(this.#projector.dueAt, now)) await this.#projector.write(now);
     this.#schedule(now);
   }
 
-  #playlistState(): PlaylistState {
-    const { connection } = this.#broadcast;
-    return {
-      ended: this.#ended,
-      parts: this.#config?.latencyMode !== "standard",
-      nextEpoch: connection === null ? this.#broadcast.lastEpoch + 1 : null,
-    };
-  }
-
-  /** [BR5] */
-  #holdLimit(): Millis {
-    return 3000 * this.#media.targetDuration;
-  }
-
-  /** The media that a player may see: not that of the broadcast before, once a new one is live. */
-  get #playable(): MediaWindow {
-    const { status } = this.#broadcast;
-    if ((status === "active" || status === "reconnecting") && this.#media.broadcast !== this.#broadcast.number) throw notStarted();
-    return this.#media;
-  }
-
-  get #ended(): boolean {
-    const { status } = this.#broadcast;
-    return (status === "completed" || status === "error") && !this.#media.hasRemnants;
+  /** The media that a connection writes to. Throws 404 `rendition_not_found` before it has announced any. */
+  #mediaOf(connection: Connection): MediaWindow {
+    const media = this.#windows.get(connection.broadcast);
+    if (media === null) throw new NovaError(404, "rendition_not_found", "this epoch announced no renditions yet: PUT its tracks first");
+    return media;
   }
 
   #held<Value>(holder: Holder, body: (connection: Connection, now: Millis) => Value): Promise<Outcome<Value>> {
@@ -299,7 +292,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       }
       const value = body(connection, now);
       this.#schedule(now);
-      this.#waiting.wake();
+      this.#playback.wake();
       return value;
     });
   }
@@ -309,7 +302,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const held = this.#broadcast.connection;
     const transition = this.#broadcast.tick(this.#reconnectWindow(), now);
     if (transition === null) return;
-    if (held !== null && this.#broadcast.connection === null) this.#closeEpoch(held.epoch);
+    if (held !== null && this.#broadcast.connection === null) this.#closeEpoch(held);
     this.#saveBroadcast(now);
     this.#apply(transition, now);
   }
@@ -324,15 +317,17 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   #apply(transition: Transition | null, now: Millis): void {
     if (transition === null) return;
     if (transition.kind === "started") this.#presence.restartPeak();
+    if (transition.kind === "ended") this.#windows.get(transition.broadcast)?.storage.save("endedAt", now);
     this.#presence.tell(lifecycleEvent(transition, this.#streamId(), this.#presence.peak, now), now);
     this.#projector.mark(now);
     this.ctx.waitUntil(this.#projector.write(now).finally(() => this.#schedule(Date.now())));
-    this.#waiting.wake();
+    this.#playback.wake();
+    this.#runTasks(now);
   }
 
   #established(): ServerEvent {
     const stream = { id: this.#streamId(), title: this.#config?.title ?? "" };
-    return greetingEvent(stream, this.facts(), this.#presence.instance, this.#media.qualities);
+    return greetingEvent(stream, this.facts(), this.#presence.instance, this.#qualities);
   }
 
   #announceCount(): void {
@@ -348,22 +343,37 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#schedule(now);
   }
 
-  #closeEpoch(epoch: number): void {
-    this.#media.closeEpoch(epoch);
-    if (this.#media.hasRemnants) this.#settle();
+  /** Names of the video renditions. */
+  get #qualities(): string[] {
+    const tracks = this.#windows.current?.tracks.tracks ?? [];
+    return tracks.filter((track) => track.kind === "video").map((track) => track.name);
   }
 
-  #settle(): void {
+  #closeEpoch({ broadcast, epoch }: Connection): void {
+    this.#windows.get(broadcast)?.closeEpoch(epoch);
+    this.#runTasks(Date.now());
+  }
+
+  /** Runs what is due, beside the request that brought it. */
+  #runTasks(now: Millis): void {
+    const due = this.#tasks.filter((task) => isDue(task.dueAt, now));
     const after = () => {
+      this.#playback.wake();
+      // One task's end may be another's beginning.
+      if (this.#tasks.some((task) => isDue(task.dueAt, Date.now()))) this.#runTasks(Date.now());
       this.#schedule(Date.now());
-      this.#waiting.wake();
     };
-    this.ctx.waitUntil(this.#settler.run().finally(after));
+    for (const task of due) this.ctx.waitUntil(task.run(now).finally(after));
   }
 
   /** One alarm for all that is due. It is only ever moved earlier; when it fires too early it is set anew. */
   #schedule(now: Millis): void {
-    const due = [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(now), this.#projector.dueAt, this.#settler.dueAt];
+    const due = [
+      this.#broadcast.nextTickAt(),
+      this.#presence.nextSweepAt(now),
+      this.#projector.dueAt,
+      ...this.#tasks.map((task) => task.dueAt),
+    ];
     const times = due.filter((at) => at !== null);
     if (times.length === 0) return;
     const at = Math.max(Math.min(...times), now);

@@ -5,7 +5,7 @@ import { encodeMultivariantPlaylist } from "../../domain/hls/multivariant-playli
 
 const plain = { discontinuity: false, map: null, programDateTime: null, gap: false, parts: [] };
 const serverControl = { holdBack: 6, partHoldBack: 1.5, canSkipUntil: 12 };
-const standard = { partTarget: null, open: null, preloadHint: null, renditionReports: [] };
+const standard = { partTarget: null, omitted: 0, open: null, preloadHint: null, renditionReports: [] };
 
 describe("encodeMediaPlaylist", () => {
   it("[PL6] [PL7] [PL12] [PL13] writes every tag where it belongs", () => {
@@ -51,6 +51,7 @@ describe("low latency", () => {
     partTarget: 0.5,
     serverControl,
     mediaSequence: 7,
+    omitted: 0,
     discontinuitySequence: 0,
     segments: Array.from({ length: 10 }, (_, index) => ({
       ...plain,
@@ -96,6 +97,29 @@ describe("low latency", () => {
 #EXT-X-PRELOAD-HINT:TYPE=PART,URI="17.1.m4s"
 #EXT-X-RENDITION-REPORT:URI="../audio/index.m3u8",LAST-MSN=17,LAST-PART=0
 #EXT-X-RENDITION-REPORT:URI="../720p/index.m3u8",LAST-MSN=16
+`);
+  });
+
+  it("[PL11] counts the segments that were not even read, so that a window of hours costs no more than one of a minute", () => {
+    const text = encodeMediaPlaylist({ ...live, mediaSequence: 7 - 5, omitted: 5 }, 4);
+    expect(text).toContain(
+      "#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-SKIP:SKIPPED-SEGMENTS=9\n#EXTINF:2.00000,\n11.m4s\n",
+    );
+  });
+
+  it("[PL13] writes a recording without anything that only a live stream has", () => {
+    const recording = { ...live, ...standard, serverControl: null, ended: true, segments: live.segments.slice(0, 1) };
+    expect(encodeMediaPlaylist(recording)).toBe(`#EXTM3U
+#EXT-X-VERSION:8
+#EXT-X-TARGETDURATION:2
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-MEDIA-SEQUENCE:7
+#EXT-X-DISCONTINUITY-SEQUENCE:0
+#EXT-X-MAP:URI="init-1.mp4"
+#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00.000Z
+#EXTINF:2.00000,
+7.m4s
+#EXT-X-ENDLIST
 `);
   });
 

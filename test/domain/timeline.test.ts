@@ -14,7 +14,7 @@ function opened(): Timeline {
 }
 
 function segment(msn: number, epoch = 1, fields: Partial<Segment> = {}): Omit<Segment, "parts"> {
-  return { msn, epoch, duration: 2, pdt: 1000 + (msn - 1) * 2000, size: 400, digest: `s${msn}`, gap: false, ...fields };
+  return { msn, epoch, duration: 2, pdt: 1000 + (msn - 1) * 2000, time: null, size: 400, digest: `s${msn}`, gap: false, ...fields };
 }
 
 function part(msn: number, number: number) {
@@ -120,7 +120,7 @@ describe("an ended epoch", () => {
     ]);
     timeline.commit("source", segment(3, 2));
     expect(msns(timeline)).toEqual([1]);
-    timeline.settle({ rendition: "source", msn: 2, parts: 2 }, { size: 200, digest: "" });
+    timeline.settle({ rendition: "source", msn: 2, parts: 2 }, { size: 200, digest: "", time: null });
     timeline.settle({ rendition: "audio", msn: 2, parts: 0 }, null);
     expect(timeline.listed("source").map(({ msn, duration, pdt, gap }) => ({ msn, duration, pdt, gap }))).toEqual([
       { msn: 1, duration: 2, pdt: 1000, gap: false },
@@ -154,14 +154,14 @@ describe("the window", () => {
     for (const rendition of TRACKS) timeline.addInit(2, rendition);
     for (let msn = 5; msn <= 8; msn++) timeline.commit("source", segment(msn, 2));
     for (let msn = 5; msn <= 6; msn++) timeline.commit("audio", segment(msn, 2));
-    expect(timeline.slide(6)).toEqual([
-      { rendition: "source", msns: [1, 2, 3] },
-      { rendition: "audio", msns: [1, 2, 3] },
+    expect(timeline.slide(6).map(({ rendition, segments }) => [rendition, segments.map((left) => left.msn)])).toEqual([
+      ["source", [1, 2, 3]],
+      ["audio", [1, 2, 3]],
     ]);
-    expect(timeline.discontinuitySequence()).toBe(0);
+    expect(timeline.discontinuitySequence(timeline.firstMsn)).toBe(0);
     for (let msn = 7; msn <= 8; msn++) timeline.commit("audio", segment(msn, 2));
     timeline.slide(6);
-    expect([timeline.firstMsn, timeline.discontinuitySequence()]).toEqual([6, 1]);
+    expect([timeline.firstMsn, timeline.discontinuitySequence(timeline.firstMsn)]).toEqual([6, 1]);
     expect(msns(timeline)).toEqual([6, 7, 8]);
   });
 });
@@ -203,7 +203,7 @@ class Kept {
     for (const rendition of TRACKS) this.timeline.addInit(this.epoch, rendition);
     this.inits.add(this.epoch);
     for (const remnant of this.timeline.remnants(ended)) {
-      const settled = this.timeline.settle(remnant, remnant.parts > 0 ? { size: 100 * remnant.parts, digest: "" } : null);
+      const settled = this.timeline.settle(remnant, remnant.parts > 0 ? { size: 100 * remnant.parts, digest: "", time: null } : null);
       if (settled !== null) this.segments.set(`${settled.rendition}/${settled.segment.msn}`, settled);
     }
   }
@@ -211,7 +211,8 @@ class Kept {
   apply(next: Step): void {
     if (next.kind === "epoch") return this.openEpoch();
     if (next.kind === "slide") {
-      for (const { rendition, msns: gone } of this.timeline.slide(6)) for (const msn of gone) this.segments.delete(`${rendition}/${msn}`);
+      for (const { rendition, segments } of this.timeline.slide(6))
+        for (const { msn } of segments) this.segments.delete(`${rendition}/${msn}`);
       return;
     }
     if (next.kind === "evict") return this.evict();

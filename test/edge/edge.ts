@@ -4,8 +4,18 @@ import type { PublishAnswer, TracksRequest } from "../../domain/protocol/origin-
 export const SITE = "https://edge.test";
 
 /** A request to the Worker. */
-export function ask(path: string, init?: RequestInit): Promise<Response> {
+export function askOnce(path: string, init?: RequestInit): Promise<Response> {
   return exports.default.fetch(new Request(SITE + path, init));
+}
+
+/** A request to the Worker, again until the answer does not come out of the isolate's memory, where live playlists stay for a moment. */
+export async function ask(path: string, init?: RequestInit): Promise<Response> {
+  for (;;) {
+    const answer = await askOnce(path, init);
+    if (!answer.headers.get("Cache-Status")?.endsWith("; hit") || path.startsWith("/media/")) return answer;
+    await answer.body?.cancel();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** A request with the administrator's API key, and a JSON body where one is given. */

@@ -16,7 +16,7 @@ beforeEach(async () => {
 });
 
 function playlist(query: string, rendition = "source"): Promise<Response> {
-  return ask(`/hls/${id}/${rendition}/index.m3u8${query}`);
+  return ask(`/hls/${id}/1/${rendition}/index.m3u8${query}`);
 }
 
 /** Whether an answer is held: nothing of it comes in a while. */
@@ -94,7 +94,7 @@ describe("blocking reload", () => {
     await origin.part("audio", 4, 0);
     await origin.end("connection_lost");
     await expect.poll(async () => textOf(await playlist(""))).toContain("1-4.m4s");
-    expect(await textOf(await playlist(""))).toContain(`PRELOAD-HINT:TYPE=PART,URI="../../../media/${id}/1/source/2-5.0.m4s"`);
+    expect(await textOf(await playlist(""))).toContain(`PRELOAD-HINT:TYPE=PART,URI="../../../../media/${id}/1/source/2-5.0.m4s"`);
     const held = playlist("?_HLS_msn=5&_HLS_part=0");
     const hinted = ask(`/media/${id}/1/source/2-5.0.m4s`);
     expect(await isHeld(held)).toBe(true);
@@ -115,7 +115,7 @@ describe("[PL9] the preload hint", () => {
     const hints = [...text.matchAll(/#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]+)"/g)];
     expect(hints).toHaveLength(1);
     const [uri = ""] = hints.map((hint) => hint[1] as string);
-    const held = ask(uri.replace("../../../", "/"));
+    const held = ask(uri.replace("../../../../", "/"));
     expect(await isHeld(held)).toBe(true);
     await origin.part("source", 4, 0);
     const answer = await held;
@@ -129,7 +129,7 @@ describe("[PL9] the preload hint", () => {
 
   it("names the next segment once the open one is full", async () => {
     for (let part = 0; part < 4; part++) await origin.part("source", 4, part);
-    expect(await textOf(await playlist(""))).toContain(`URI="../../../media/${id}/1/source/1-5.0.m4s"\n#EXT-X-RENDITION-REPORT`);
+    expect(await textOf(await playlist(""))).toContain(`URI="../../../../media/${id}/1/source/1-5.0.m4s"\n#EXT-X-RENDITION-REPORT`);
   });
 
   it("leaves a part that will not come unheld", async () => {
@@ -160,11 +160,11 @@ describe("delivery", () => {
   });
 
   it("[PL15] compresses playlists for clients that accept it, has ETags, and answers 304 and HEAD", async () => {
-    const answer = await ask(`/hls/${id}/source/index.m3u8`, { headers: { "Accept-Encoding": "gzip" } });
+    const answer = await ask(`/hls/${id}/1/source/index.m3u8`, { headers: { "Accept-Encoding": "gzip" } });
     expect([answer.headers.get("Content-Encoding"), answer.headers.get("Vary")]).toEqual(["gzip", "Accept-Encoding"]);
     const etag = answer.headers.get("ETag") as string;
     await answer.arrayBuffer();
-    const again = await ask(`/hls/${id}/source/index.m3u8`, { headers: { "If-None-Match": `W/${etag}` } });
+    const again = await ask(`/hls/${id}/1/source/index.m3u8`, { headers: { "If-None-Match": `W/${etag}` } });
     expect([again.status, await textOf(again)]).toEqual([304, ""]);
     const head = await ask(`/media/${id}/1/source/1-1.m4s`, { method: "HEAD" });
     expect([head.status, head.headers.get("Content-Length"), await textOf(head)]).toEqual([200, "256", ""]);

@@ -57,9 +57,9 @@ ${media}/1-4.m4s
     expect(text).toBe(`#EXTM3U
 #EXT-X-VERSION:8
 #EXT-X-INDEPENDENT-SEGMENTS
-#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Audio",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="audio/index.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Audio",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="1/audio/index.m3u8"
 #EXT-X-STREAM-INF:BANDWIDTH=129024,AVERAGE-BANDWIDTH=2048,CODECS="avc1.64001f,mp4a.40.2",RESOLUTION=1280x720,FRAME-RATE=30.000,AUDIO="audio"
-source/index.m3u8
+1/source/index.m3u8
 `);
   });
 
@@ -100,7 +100,7 @@ source/index.m3u8
   it("[PL13] close with ENDLIST when the encoder stops", async () => {
     const { id, origin } = await liveStream(2);
     await origin.end("unpublished");
-    const answer = await ask(`/hls/${id}/source/index.m3u8`);
+    const answer = await ask(`/hls/${id}/1/source/index.m3u8`);
     expect(answer.headers.get("Cache-Control")).toBe("public, max-age=60");
     const text = await textOf(answer);
     expect(text.endsWith("1-2.m4s\n#EXT-X-ENDLIST\n")).toBe(true);

@@ -2,6 +2,7 @@ import { type Context, Hono } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import { CreateStream, ListStreams } from "../../domain/protocol/api.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
+import type { StreamConfig } from "../../durable-objects/live-stream/storage.ts";
 import { sha256Hex } from "../store/digest.ts";
 import type { StreamRow } from "../store/schema.ts";
 import { Store } from "../store/store.ts";
@@ -57,8 +58,9 @@ api.delete("/streams/:id", async (c) => {
 });
 
 /** What a stream's object needs of its row. */
-export function configOf(row: StreamRow) {
-  return { id: row.id, title: row.title, reconnectWindowSeconds: row.reconnectWindowSeconds, latencyMode: row.latencyMode };
+export function configOf(row: StreamRow): StreamConfig {
+  const { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } = row;
+  return { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
 }
 
 async function findOwn(c: Context<AccountSurface>): Promise<{ id: StreamId; row: StreamRow }> {

@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
+import { parseMediaTime, parseTimescale } from "../../domain/cmaf/media-time.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { initFile, mediaPath, segmentFile } from "../../domain/hls/live-playlists.ts";
+import { initFile, mediaPath, segmentFile } from "../../domain/media-address.ts";
 import {
   EndRequest,
   Heartbeat,
@@ -66,7 +67,7 @@ originLink.put("/:stream/:epoch/:rendition/init.mp4", async (c) => {
   const digest = await sha256Hex(bytes);
   unwrap(await object.authorize(holder, null));
   await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, initFile(holder.epoch)), bytes, digest);
-  unwrap(await object.addInit(holder, rendition, digest));
+  unwrap(await object.addInit(holder, { rendition, digest, timescale: parseTimescale(bytes) }));
   return c.body(null, 201);
 });
 
@@ -96,7 +97,8 @@ originLink.put("/:stream/:epoch/:rendition/:msn", async (c) => {
   const digest = gap ? "" : await sha256Hex(bytes);
   unwrap(await object.authorize(holder, { rendition, msn, duration, pdt }));
   if (!gap) await putImmutable(c.env.MEDIA, mediaPath(id, broadcast, rendition, segmentFile(holder.epoch, msn)), bytes, digest);
-  unwrap(await object.commitSegment(holder, rendition, { msn, duration, pdt, size: bytes.length, digest, gap }));
+  const time = gap ? null : parseMediaTime(bytes);
+  unwrap(await object.commitSegment(holder, rendition, { msn, duration, pdt, time, size: bytes.length, digest, gap }));
   return c.body(null, 201);
 });
 

@@ -1,27 +1,31 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { type Context, Hono } from "hono";
 import { NovaError } from "../../domain/errors.ts";
-import { mediaPath } from "../../domain/hls/live-playlists.ts";
-import type { LiveStream, PlaylistAnswer } from "../../durable-objects/live-stream/live-stream.ts";
+import { entryKey, mediaPath, recordingKey } from "../../domain/media-address.ts";
+import type { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { type Outcome, unwrap } from "../../durable-objects/live-stream/outcome.ts";
+import type { PlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
 import { sha256Hex } from "../store/digest.ts";
 import { answerError, liveStream, proveStreamId, type Surface } from "../surface.ts";
 import { DeliveryDirectives } from "./directives.ts";
-import { SingleFlight } from "./single-flight.ts";
-
-/** What a fill of the cache is: whole, 200, with an explicit lifetime. */
-interface Fill {
-  body: Uint8Array<ArrayBuffer>;
-  type: string;
-  cacheControl: string;
-  etag: string;
-}
+import { type Fill, FillCache } from "./fill-cache.ts";
+import { LiveMemo } from "./live-memo.ts";
+import { streamParts } from "./open-segment.ts";
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 /** A part may leave the window before its segment does. */
 const SHORT = "public, max-age=60";
+/** What goes on changing, or what an address names without saying of which broadcast. */
+const LIVE = "public, max-age=1";
+/** Media and blocking playlists are asked for within moments of each other. */
+const MEDIA_FRESH_MS = 10_000;
+const LIVE_FRESH_MS = 500;
 
-const flights = new SingleFlight<Fill>();
+const MULTIVARIANT = "application/vnd.apple.mpegurl";
+const MANIFEST = "application/dash+xml";
+
+const cache = new FillCache();
+const live = new LiveMemo();
 const media = new Hono<Surface>();
 media.onError((error, c) => answerError(error, c));
 media.use(async (c, next) => {
@@ -29,46 +33,42 @@ media.use(async (c, next) => {
   await next();
 });
 
-media.get("/hls/:stream/index.m3u8", (c) =>
-  fill(c, async () => {
-    const answer = await ask(c, (object) => object.multivariantPlaylist());
-    return playlistFill(answer, "public, max-age=1");
-  }),
+media.get("/hls/:stream/index.m3u8", (c) => fill(c, () => entry(c, "index.m3u8", null)));
+media.get("/hls/:stream/:broadcast{[0-9]+}/index.m3u8", (c) => fill(c, () => entry(c, "index.m3u8", Number(c.req.param("broadcast")))));
+media.get("/dash/:stream/manifest.mpd", (c) => fill(c, () => entry(c, "manifest.mpd", null)));
+media.get("/dash/:stream/:broadcast{[0-9]+}/manifest.mpd", (c) =>
+  fill(c, () => entry(c, "manifest.mpd", Number(c.req.param("broadcast")))),
 );
 
-media.get("/hls/:stream/:rendition/index.m3u8", (c) =>
-  fill(c, async () => {
-    const { _HLS_msn: msn, _HLS_part: part, _HLS_skip: skip } = DeliveryDirectives.parse(c.req.query());
-    const answer = await ask(c, (object) => object.mediaPlaylist(c.req.param("rendition"), { msn, part }, skip));
-    return playlistFill(answer, msn === null ? "public, max-age=1" : SHORT);
-  }),
-);
+media.get("/hls/:stream/:rendition/index.m3u8", (c) => fill(c, () => mediaPlaylist(c, null)));
+media.get("/hls/:stream/:broadcast/:rendition/index.m3u8", (c) => fill(c, () => mediaPlaylist(c, Number(c.req.param("broadcast")))));
+media.get("/hls/:stream/:broadcast/:rendition/recording.m3u8", (c) => {
+  const { stream, broadcast, rendition } = c.req.param();
+  return fill(c, () => readObject(c, recordingKey(stream, Number(broadcast), rendition), MULTIVARIANT, SHORT));
+});
 
-media.get("/media/:stream/:broadcast/:rendition/:file", (c) => {
-  const { rendition, file } = c.req.param();
+media.get("/media/:stream/:broadcast/:rendition/:file", async (c) => {
+  const { stream, rendition, file } = c.req.param();
   const broadcast = Number(c.req.param("broadcast"));
   const type = rendition === "audio" ? "audio/mp4" : "video/mp4";
-  const part = /^(\d{1,9})-(\d{1,9})\.(\d{1,3})\.m4s$/.exec(file);
-  return fill(c, async () => {
-    if (part === null) {
-      const key = mediaPath(c.req.param("stream"), broadcast, rendition, file);
-      const object = await c.env.MEDIA.get(key);
-      if (object === null) throw notFound();
-      return { body: new Uint8Array(await object.arrayBuffer()), type, cacheControl: IMMUTABLE, etag: object.httpEtag };
-    }
-    const [epoch, msn, number] = part.slice(1).map(Number) as [number, number, number];
-    const found = await ask(c, (object) => object.readPart({ broadcast, rendition, epoch, msn, part: number }));
-    const etag = `"${epoch}-${msn}.${number}"`;
-    if (found.kind === "bytes") return { body: Uint8Array.from(found.bytes), type, cacheControl: SHORT, etag };
-    const object = await c.env.MEDIA.get(found.key, { range: { offset: found.offset, length: found.length } });
-    if (object === null) throw notFound();
-    return { body: new Uint8Array(await object.arrayBuffer()), type, cacheControl: SHORT, etag };
-  });
+  const [, epoch, msn, part] = /^(\d{1,9})-(\d{1,9})(?:\.(\d{1,3}))?\.m4s$/.exec(file) ?? [];
+  const address: SegmentAddress = { broadcast, rendition, epoch: Number(epoch), msn: Number(msn) };
+  if (part !== undefined) return fill(c, () => readPart(c, address, Number(part)));
+  const key = mediaPath(stream, broadcast, rendition, file);
+  try {
+    return await fill(c, () => readObject(c, key, type, IMMUTABLE));
+  } catch (error) {
+    if (epoch === undefined || !(error instanceof NovaError) || error.status !== 404) throw error;
+    // Not in R2: it may be the segment that is coming in just now (DA4).
+    await ask(c, (object) => object.assertOpen(address));
+    const nextPart = (number: number) => run(c, `${partPath(stream, address)}.${number}.m4s`, () => readPart(c, address, number));
+    return new Response(await streamParts(nextPart), { headers: { "Content-Type": type, "Cache-Control": SHORT } });
+  }
 });
 
 /**
  * Fills the cache: canonical addresses in, whole answers out, the same for every viewer. Workers Cache stands before it, and
- * equal requests of one isolate are folded into one call of the stream's object.
+ * the isolate's own cache folds what is asked for in the same moments into one call of the stream's object, or one read of R2.
  */
 export class Media extends WorkerEntrypoint<Env> {
   override fetch(request: Request): Response | Promise<Response> {
@@ -78,8 +78,81 @@ export class Media extends WorkerEntrypoint<Env> {
 
 async function fill(c: Context<Surface>, make: () => Promise<Fill>): Promise<Response> {
   const { pathname, search } = new URL(c.req.url);
-  const { body, type, cacheControl, etag } = await flights.run(pathname + search, make, (call) => c.executionCtx.waitUntil(call));
-  return new Response(body, { headers: { "Content-Type": type, "Cache-Control": cacheControl, ETag: etag } });
+  const { fill: found, status } = await run(c, pathname + search, make);
+  const how = status === "hit" ? "hit" : `fwd=miss${status === "collapsed" ? "; collapsed" : ""}; detail=${found.from.join("-")}`;
+  return new Response(found.body, {
+    headers: {
+      "Content-Type": found.type,
+      "Cache-Control": found.cacheControl,
+      ETag: found.etag,
+      "Cache-Status": `nova-isolate; ${how}`,
+    },
+  });
+}
+
+function run(c: Context<Surface>, key: string, make: () => Promise<Fill>) {
+  return cache.run(key, make, (call) => c.executionCtx.waitUntil(call));
+}
+
+/** A multivariant playlist or a manifest: of a recording in R2, so that no object wakes for it, or of what is live. A broadcast of null is the current one. */
+async function entry(c: Context<Surface>, file: "index.m3u8" | "manifest.mpd", broadcast: number | null): Promise<Fill> {
+  const stream = c.req.param("stream") as string;
+  const type = file === "index.m3u8" ? MULTIVARIANT : MANIFEST;
+  if (!live.has(stream, broadcast)) {
+    const place = broadcast === null ? stream : `${stream}/${broadcast}`;
+    const object = await c.env.MEDIA.get(entryKey(place, file));
+    if (object !== null) return objectFill(object, type, broadcast === null ? LIVE : SHORT);
+  }
+  const answer = await ask(c, (object) => (file === "index.m3u8" ? object.multivariantPlaylist(broadcast) : object.manifest(broadcast)));
+  if (!answer.ended) live.note(stream, broadcast);
+  else live.forget(stream, broadcast);
+  return textFill(answer.text, type, LIVE, LIVE_FRESH_MS, ["object"]);
+}
+
+/** A broadcast's media playlist, or the current one's. One that was recorded, and is no longer with the object, is read from R2. */
+async function mediaPlaylist(c: Context<Surface>, broadcast: number | null): Promise<Fill> {
+  const { stream, rendition } = c.req.param() as { stream: string; rendition: string };
+  const { _HLS_msn: msn, _HLS_part: part, _HLS_skip: skip } = DeliveryDirectives.parse(c.req.query());
+  let answer: PlaylistAnswer;
+  try {
+    answer = await ask(c, (object) => object.mediaPlaylist(broadcast, rendition, { msn, part }, skip));
+  } catch (error) {
+    if (broadcast === null || !(error instanceof NovaError) || error.status !== 410) throw error;
+    return readObject(c, recordingKey(stream, broadcast, rendition), MULTIVARIANT, SHORT).catch(() => Promise.reject(error));
+  }
+  // The playlists of a broadcast lie one level deeper than those of whatever is current.
+  if (broadcast === null)
+    return textFill(answer.text.replaceAll("../../../../media/", "../../../media/"), MULTIVARIANT, LIVE, LIVE_FRESH_MS, ["object"]);
+  const isFixed = answer.ended || msn !== null;
+  return textFill(answer.text, MULTIVARIANT, isFixed ? SHORT : LIVE, isFixed ? MEDIA_FRESH_MS : LIVE_FRESH_MS, ["object"]);
+}
+
+async function readPart(c: Context<Surface>, address: SegmentAddress, part: number): Promise<Fill> {
+  const found = await ask(c, (object) => object.readPart({ ...address, part }));
+  const type = address.rendition === "audio" ? "audio/mp4" : "video/mp4";
+  const common = { type, cacheControl: SHORT, etag: `"${address.epoch}-${address.msn}.${part}"`, freshMs: MEDIA_FRESH_MS };
+  if (found.kind === "bytes") return { ...common, body: Uint8Array.from(found.bytes), from: ["object"] };
+  const object = await c.env.MEDIA.get(found.key, { range: { offset: found.offset, length: found.length } });
+  if (object === null) throw notFound();
+  return { ...common, body: new Uint8Array(await object.arrayBuffer()), from: ["object", "r2"] };
+}
+
+/** Throws 404 `media_not_found`. */
+async function readObject(c: Context<Surface>, key: string, type: string, cacheControl: string): Promise<Fill> {
+  const object = await c.env.MEDIA.get(key);
+  if (object === null) throw notFound();
+  return objectFill(object, type, cacheControl);
+}
+
+async function objectFill(object: R2ObjectBody, type: string, cacheControl: string): Promise<Fill> {
+  const body = new Uint8Array(await object.arrayBuffer());
+  const freshMs = cacheControl === LIVE ? LIVE_FRESH_MS : MEDIA_FRESH_MS;
+  return { body, type, cacheControl, etag: object.httpEtag, from: ["r2"], freshMs };
+}
+
+async function textFill(text: string, type: string, cacheControl: string, freshMs: number, from: Fill["from"]): Promise<Fill> {
+  const body = Uint8Array.from(new TextEncoder().encode(text));
+  return { body, type, cacheControl, etag: `"${(await sha256Hex(body)).slice(0, 32)}"`, from, freshMs };
 }
 
 /** Asks the stream's object. One that was evicted or deployed over in the middle of a held request is asked once more. */
@@ -97,10 +170,8 @@ async function ask<Answer>(
   return unwrap(outcome);
 }
 
-async function playlistFill({ text, ended }: PlaylistAnswer, live: string): Promise<Fill> {
-  const body = Uint8Array.from(new TextEncoder().encode(text));
-  const etag = `"${(await sha256Hex(body)).slice(0, 32)}"`;
-  return { body, type: "application/vnd.apple.mpegurl", cacheControl: ended ? SHORT : live, etag };
+function partPath(stream: string, { broadcast, rendition, epoch, msn }: SegmentAddress): string {
+  return `/media/${mediaPath(stream, broadcast, rendition, `${epoch}-${msn}`)}`;
 }
 
 function notFound(): NovaError {

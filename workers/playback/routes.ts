@@ -2,33 +2,57 @@ import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { NovaError } from "../../domain/errors.ts";
 import { RenditionName } from "../../domain/protocol/origin-link.ts";
+import { isoTime } from "../../domain/time.ts";
 import { parseInput, proveStreamId, type Surface } from "../surface.ts";
 import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { cutRange } from "./range.ts";
 
-/** What players ask for: `/hls` and `/media`. Checks who asks, and passes the canonical address on: no cookie, token or unknown query reaches a cache key. */
+/** What players ask for: `/hls`, `/dash` and `/media`. Checks who asks, and passes the canonical address on: no cookie, token or unknown query reaches a cache key. */
 export const playback = new Hono<Surface>();
 
 const playersCors = cors({
   origin: "*",
   allowMethods: ["GET", "HEAD", "OPTIONS"],
   allowHeaders: ["Range"],
-  exposeHeaders: ["Age", "Date", "Content-Length", "Content-Range", "ETag"],
+  exposeHeaders: ["Age", "Cache-Status", "Date", "Content-Length", "Content-Range", "ETag"],
   maxAge: 86_400,
 });
-playback.use("/hls/*", playersCors);
-playback.use("/media/*", playersCors);
+for (const path of ["/hls/*", "/dash/*", "/media/*", "/time"]) playback.use(path, playersCors);
+
+/** The clock that DASH players go by (DA1). */
+playback.get("/time", (c) => c.text(isoTime(Date.now()), 200, { "Cache-Control": "no-store" }));
 
 playback.get("/hls/:stream/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
   return deliver(c, `/hls/${id}/index.m3u8`);
 });
 
+playback.get("/dash/:stream/manifest.mpd", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("stream"));
+  return deliver(c, `/dash/${id}/manifest.mpd`);
+});
+
+// A broadcast's own entries, also when another one is live.
+playback.get("/hls/:stream/:broadcast{[0-9]{1,9}}/index.m3u8", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("stream"));
+  return deliver(c, `/hls/${id}/${Number(c.req.param("broadcast"))}/index.m3u8`);
+});
+
+playback.get("/dash/:stream/:broadcast{[0-9]{1,9}}/manifest.mpd", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("stream"));
+  return deliver(c, `/dash/${id}/${Number(c.req.param("broadcast"))}/manifest.mpd`);
+});
+
 playback.get("/hls/:stream/:rendition/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  const rendition = parseInput(RenditionName, c.req.param("rendition"));
-  const directives = parseInput(DeliveryDirectives, c.req.query());
-  return deliver(c, `/hls/${id}/${rendition}/index.m3u8${encodeDirectives(directives)}`);
+  return deliver(c, `/hls/${id}/${renditionOf(c)}/index.m3u8${directivesOf(c)}`);
+});
+
+playback.get("/hls/:stream/:broadcast{[0-9]{1,9}}/:rendition/:file{index\\.m3u8|recording\\.m3u8}", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("stream"));
+  const { broadcast, file } = c.req.param();
+  const directives = file === "index.m3u8" ? directivesOf(c) : "";
+  return deliver(c, `/hls/${id}/${Number(broadcast)}/${renditionOf(c)}/${file}${directives}`);
 });
 
 const MEDIA_FILE = /^(init-\d{1,9}\.mp4|\d{1,9}-\d{1,9}(\.\d{1,3})?\.m4s)$/;
@@ -39,6 +63,14 @@ playback.get("/media/:stream/:broadcast{[0-9]{1,9}}/:rendition{[a-z0-9]{1,16}}/:
   if (!MEDIA_FILE.test(file)) throw new NovaError(404, "media_not_found", "no such media: take addresses from the playlists");
   return deliver(c, `/media/${id}/${Number(broadcast)}/${rendition}/${file}`);
 });
+
+function renditionOf(c: Context<Surface>): string {
+  return parseInput(RenditionName, c.req.param("rendition"));
+}
+
+function directivesOf(c: Context<Surface>): string {
+  return encodeDirectives(parseInput(DeliveryDirectives, c.req.query()));
+}
 
 /** Asks for the whole thing, and answers what of it was asked for: nothing where the client has it, a range, or all, compressed where that helps. */
 async function deliver(c: Context<Surface>, canonical: string): Promise<Response> {
@@ -58,7 +90,9 @@ async function deliver(c: Context<Surface>, canonical: string): Promise<Response
     await answer.body?.cancel();
     return c.newResponse(null, { status: 304, headers: out });
   }
-  if (canonical.startsWith("/hls/")) return playlist(c, answer, out);
+  if (!canonical.startsWith("/media/")) return playlist(c, answer, out);
+  // A segment that is coming in has no tag yet: it goes on as it comes, unless a range of it is asked for.
+  if (etag === null && c.req.header("Range") === undefined) return c.newResponse(answer.body, { status: 200, headers: out });
   const cut = cutRange(c.req.header("Range"), new Uint8Array(await answer.arrayBuffer()));
   out.set("Accept-Ranges", "bytes");
   out.set("Content-Length", String(cut.bytes.length));

@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { index, integer, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 /** Times are Unix milliseconds: drizzle's own timestamp mode would drop them. Secrets are stored as SHA-256 digests only. */
 const createdAt = integer("created_at").notNull();
@@ -40,10 +40,14 @@ export const streams = sqliteTable(
     title: text("title").notNull(),
     description: text("description").notNull().default(""),
     tags: text("tags", { mode: "json" }).$type<string[]>().notNull().default(sql`'[]'`),
-    visibility: text("visibility", { enum: ["public", "unlisted"] }).notNull(),
+    visibility: text("visibility", { enum: ["public", "unlisted", "signed"] }).notNull(),
     latencyMode: text("latency_mode", { enum: ["low", "standard"] }).notNull(),
     profile: text("profile", { enum: ["passthrough"] }).notNull(),
     reconnectWindowSeconds: integer("reconnect_window_seconds").notNull(),
+    /** Seconds. */
+    partTarget: real("part_target").notNull().default(0.5),
+    dvrWindowSeconds: integer("dvr_window_seconds").notNull().default(60),
+    record: integer("record", { mode: "boolean" }).notNull().default(false),
     createdAt,
     updatedAt: integer("updated_at").notNull(),
     deletedAt: integer("deleted_at"),

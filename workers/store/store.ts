@@ -27,6 +27,9 @@ export class Store {
         latencyMode: stream.latency_mode,
         profile: stream.profile,
         reconnectWindowSeconds: stream.reconnect_window_seconds,
+        partTarget: stream.part_target,
+        dvrWindowSeconds: stream.dvr_window_seconds,
+        record: stream.record,
         createdAt: now,
         updatedAt: now,
       })
