@@ -103,7 +103,9 @@ async function deliver(c: Context<Surface>, canonical: string): Promise<Response
 
 function playlist(c: Context<Surface>, answer: Response, out: Headers): Response {
   out.set("Vary", "Accept-Encoding");
+  // The platform rewrites `Accept-Encoding` on the way; what the client itself said is beside it.
+  const accepted = (c.req.raw.cf?.clientAcceptEncoding as string | undefined) ?? c.req.header("Accept-Encoding") ?? "";
   // The runtime compresses what this header says is compressed.
-  if (/\bgzip\b/.test(c.req.header("Accept-Encoding") ?? "")) out.set("Content-Encoding", "gzip");
+  if (/\bgzip\b/.test(accepted)) out.set("Content-Encoding", "gzip");
   return c.newResponse(answer.body, { status: 200, headers: out });
 }
