@@ -120,18 +120,27 @@ function firstWithParts(listed: Segment[], facts: BroadcastFacts, open: Part[]):
   return 0;
 }
 
-/** An open segment this close to the target duration is full: what comes next belongs to the one after it. */
+/** An open segment this close to the length that it will have is full: what comes next belongs to the one after it. */
 const FULL_WITHIN: Seconds = 0.05;
+/** So many segments before the open one tell how long it will be. */
+const OBSERVED_SEGMENTS = 2;
 
 /** The part that comes next: of the open segment, of the one after it, or of the connection that will follow (PL9). */
 function hintedFile(timeline: Timeline, rendition: string, facts: BroadcastFacts): string {
   const { complete } = timeline.head(rendition);
   if (facts.nextEpoch !== null) return partFile(facts.nextEpoch, timeline.nextMsn(), 0);
   const parts = timeline.open(rendition)?.parts ?? [];
-  const duration = totalDuration(parts);
-  const full = duration > facts.targetDuration - FULL_WITHIN;
+  const full = totalDuration(parts) > expectedDuration(timeline, rendition, facts) - FULL_WITHIN;
   const msn = full ? complete + 2 : complete + 1;
   return partFile(timeline.epochAt(msn)?.epoch ?? 1, msn, full ? 0 : parts.length);
+}
+
+/** How long the open segment will be: as long as those before it on its connection, by the encoder's key frames. */
+function expectedDuration(timeline: Timeline, rendition: string, facts: BroadcastFacts): Seconds {
+  const epoch = timeline.epochs.at(-1)?.epoch;
+  const before = timeline.listed(rendition).slice(-OBSERVED_SEGMENTS);
+  const durations = before.filter((segment) => segment.epoch === epoch && !segment.gap).map((segment) => segment.duration);
+  return durations.length === 0 ? facts.targetDuration : Math.max(...durations);
 }
 
 function composeReports(timeline: Timeline, rendition: string, facts: BroadcastFacts): RenditionReport[] {

@@ -46,6 +46,7 @@ export class RenditionPlayer {
   readonly #others: () => RenditionPlayer[];
   readonly #fetched = new Map<string, Promise<Answer>>();
   readonly #hinted = new Map<string, Promise<Answer>>();
+  readonly #gaps = new Set<number>();
   readonly #digests = new Map<string, string>();
   readonly #leftAt = new Map<string, number>();
   /** Bytes are checked one after another, beside the reloads. */
@@ -164,7 +165,10 @@ export class RenditionPlayer {
 
   #fetchMedia(view: LiveView): void {
     for (const segment of view.segments) {
-      if (segment.gap) continue;
+      if (segment.gap) {
+        this.#skip(segment.msn);
+        continue;
+      }
       this.#fetch(segment.init, (bytes) => this.track.addInit(segment.init ?? "", bytes));
       for (const [index, { uri }] of segment.parts.entries()) this.#fetch(uri, (bytes) => this.track.addPart(segment, index, bytes));
       if (segment.media !== null)
@@ -187,6 +191,13 @@ export class RenditionPlayer {
 
   get #type(): string {
     return this.name === "audio" ? "audio/mp4" : "video/mp4";
+  }
+
+  /** Bytes that are lost: those after them begin anew. */
+  #skip(msn: number): void {
+    if (this.#gaps.has(msn)) return;
+    this.#gaps.add(msn);
+    this.#checked = this.#checked.then(() => this.track.skip());
   }
 
   /** What is listed is fetched once, at once; bytes are checked in the order of the playlist. */

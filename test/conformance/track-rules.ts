@@ -44,6 +44,11 @@ export class TrackRules {
     if (init !== null) this.#inits.set(uri, init);
   }
 
+  /** A segment is lost: what comes next need not go on where the bytes before end. */
+  skip(): void {
+    this.#expected = null;
+  }
+
   /** Takes a part's bytes; parts come in order. */
   addPart(segment: KnownSegment, index: number, bytes: Buffer): void {
     const listed = segment.parts[index];

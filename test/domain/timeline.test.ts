@@ -265,7 +265,7 @@ describe("any history", () => {
           }
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 10_000 },
     );
   });
 });
