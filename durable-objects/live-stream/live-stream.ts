@@ -16,6 +16,7 @@ import { isoTime, type Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
+import { AlarmClock, isDue } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
 import type { MediaWindow, SegmentClaim } from "./media-window.ts";
 import { MediaWindows } from "./media-windows.ts";
@@ -24,7 +25,6 @@ import { type PartAddress, type PartBytes, Playback, type PlaylistAnswer, type S
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
 import { createRecorder } from "./recorder.ts";
-import type { RetriedTask } from "./retried-task.ts";
 import { createSettler } from "./settler.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
 import { createSweeper, purgeTime } from "./sweeper.ts";
@@ -56,12 +56,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #windows: MediaWindows;
   readonly #playback: Playback;
   readonly #presence: Presence;
-  /** Everything that R2 is asked to do in its own time. */
-  readonly #tasks: readonly RetriedTask[];
+  readonly #clock: AlarmClock;
   readonly #projector: Projector;
   #config: StreamConfig | null;
-  /** When the alarm is set for, as far as this life of the object knows. */
-  #alarmAt: Millis | null = null;
 
   constructor(ctx: DurableObjectState, env: LiveStreamEnv) {
     super(ctx, env);
@@ -76,13 +73,15 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#windows = new MediaWindows(this.#storage, streamId);
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(ctx, this.#storage, () => this.#announceCount());
-    this.#tasks = [
+    const tasks = [
       createSettler(this.#windows, env.MEDIA),
       createRecorder(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
       createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
     ];
     this.#projector = new Projector(this.#storage, env.DB, () => ({ id: this.#streamId(), ...this.facts() }));
-    this.#schedule(now);
+    const timers = (at: Millis) => [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(at), this.#projector.dueAt];
+    this.#clock = new AlarmClock(ctx, tasks, timers, () => this.#playback.wake());
+    this.#clock.schedule(now);
   }
 
   /** Takes over what the control plane says of the stream. */
@@ -192,7 +191,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#storage.save("purgeAt", purgeTime(now));
     this.#saveBroadcast(now);
     this.#apply(transition, now);
-    this.#runTasks(now);
+    this.#clock.runTasks(now);
   }
 
   facts(): LiveFacts {
@@ -247,7 +246,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const { 0: client, 1: server } = new WebSocketPair();
     const now = Date.now();
     this.#presence.join(server, viewer, () => this.#established(), now);
-    this.#schedule(now);
+    this.#clock.schedule(now);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -265,13 +264,13 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   /** Runs whatever is due. The alarm may come early or twice: everything asks the clock. */
   override async alarm(): Promise<void> {
-    this.#alarmAt = null;
+    this.#clock.fired();
     const now = Date.now();
     this.#presence.sweep(now);
     this.#tick(now);
-    this.#runTasks(now);
+    this.#clock.runTasks(now);
     if (isDue(this.#projector.dueAt, now)) await this.#projector.write(now);
-    this.#schedule(now);
+    this.#clock.schedule(now);
   }
 
   /** The media that a connection writes to. Throws 404 `rendition_not_found` before it has announced any. */
@@ -291,7 +290,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
         this.#apply(transition, now);
       }
       const value = body(connection, now);
-      this.#schedule(now);
+      this.#clock.schedule(now);
       this.#playback.wake();
       return value;
     });
@@ -320,9 +319,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     if (transition.kind === "ended") this.#windows.get(transition.broadcast)?.storage.save("endedAt", now);
     this.#presence.tell(lifecycleEvent(transition, this.#streamId(), this.#presence.peak, now), now);
     this.#projector.mark(now);
-    this.ctx.waitUntil(this.#projector.write(now).finally(() => this.#schedule(Date.now())));
+    this.ctx.waitUntil(this.#projector.write(now).finally(() => this.#clock.schedule(Date.now())));
     this.#playback.wake();
-    this.#runTasks(now);
+    this.#clock.runTasks(now);
   }
 
   #established(): ServerEvent {
@@ -340,7 +339,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     };
     this.#presence.tell({ event: "viewer_count_changed", data }, now);
     this.#projector.mark(now + COUNT_IN_D1_MS);
-    this.#schedule(now);
+    this.#clock.schedule(now);
   }
 
   /** Names of the video renditions. */
@@ -351,40 +350,12 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   #closeEpoch({ broadcast, epoch }: Connection): void {
     this.#windows.get(broadcast)?.closeEpoch(epoch);
-    this.#runTasks(Date.now());
-  }
-
-  /** Runs what is due, beside the request that brought it. */
-  #runTasks(now: Millis): void {
-    const due = this.#tasks.filter((task) => isDue(task.dueAt, now));
-    const after = () => {
-      this.#playback.wake();
-      // One task's end may be another's beginning.
-      if (this.#tasks.some((task) => isDue(task.dueAt, Date.now()))) this.#runTasks(Date.now());
-      this.#schedule(Date.now());
-    };
-    for (const task of due) this.ctx.waitUntil(task.run(now).finally(after));
-  }
-
-  /** One alarm for all that is due. It is only ever moved earlier; when it fires too early it is set anew. */
-  #schedule(now: Millis): void {
-    const due = [
-      this.#broadcast.nextTickAt(),
-      this.#presence.nextSweepAt(now),
-      this.#projector.dueAt,
-      ...this.#tasks.map((task) => task.dueAt),
-    ];
-    const times = due.filter((at) => at !== null);
-    if (times.length === 0) return;
-    const at = Math.max(Math.min(...times), now);
-    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
-    this.#alarmAt = at;
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(at));
+    this.#clock.runTasks(Date.now());
   }
 
   #saveBroadcast(now: Millis): void {
     this.#storage.save("broadcast", this.#broadcast.snapshot());
-    this.#schedule(now);
+    this.#clock.schedule(now);
   }
 
   #reconnectWindow(): Millis {
@@ -395,8 +366,4 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     if (this.#config === null) throw new NovaError(404, "stream_not_found", "no such stream");
     return this.#config.id;
   }
-}
-
-function isDue(at: Millis | null, now: Millis): boolean {
-  return at !== null && at <= now;
 }

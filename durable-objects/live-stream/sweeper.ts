@@ -1,6 +1,7 @@
 import type { Broadcast } from "../../domain/broadcast/broadcast.ts";
 import { mediaPath, segmentFile } from "../../domain/media-address.ts";
 import type { Millis } from "../../domain/time.ts";
+import { isDue } from "./alarm-clock.ts";
 import type { MediaWindow } from "./media-window.ts";
 import type { MediaWindows } from "./media-windows.ts";
 import { RetriedTask } from "./retried-task.ts";
@@ -85,8 +86,4 @@ async function deletePrefix(bucket: R2Bucket, prefix: string): Promise<void> {
     if (objects.length > 0) await bucket.delete(objects.map((object) => object.key));
     if (!truncated) return;
   }
-}
-
-function isDue(at: Millis | null, now: Millis): boolean {
-  return at !== null && at <= now;
 }
