@@ -34,7 +34,7 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
           ...workerOptions,
           name: "nova-edge",
           modules: [{ type: "ESModule", path: WORKER_BUNDLE }],
-          bindings: { ...(workerOptions.bindings as Record<string, string>), PUBLIC_RTMP_URL: options.rtmpUrl },
+          bindings: { ...(workerOptions.bindings as Record<string, string>), ...options.secrets, PUBLIC_RTMP_URL: options.rtmpUrl },
         },
       ],
     }),

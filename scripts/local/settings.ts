@@ -40,6 +40,8 @@ export interface LocalSecrets {
   ID_SECRET: string;
   ORIGIN_TOKENS: string;
   ADMIN_API_KEY: string;
+  /** What playback tokens are signed with: a JWK Set. */
+  PLAYBACK_KEYS: string;
 }
 
 const MIN_FREE_BYTES = 256 << 20;
@@ -80,6 +82,7 @@ export function loadSecrets(dataDir: string, env: NodeJS.ProcessEnv): LocalSecre
     ID_SECRET: kept.ID_SECRET ?? random(),
     ORIGIN_TOKENS: kept.ORIGIN_TOKENS ?? random(),
     ADMIN_API_KEY: kept.ADMIN_API_KEY ?? `nova_admin_${random()}`,
+    PLAYBACK_KEYS: kept.PLAYBACK_KEYS ?? makePlaybackKeys(),
   };
   if (JSON.stringify(secrets) !== JSON.stringify(kept)) {
     // Whole or not at all: a full disk must not take the secrets that there were.
@@ -88,6 +91,10 @@ export function loadSecrets(dataDir: string, env: NodeJS.ProcessEnv): LocalSecre
     renameSync(temporary, path);
   }
   return { ...secrets, ADMIN_API_KEY: env.ADMIN_API_KEY || secrets.ADMIN_API_KEY };
+}
+
+function makePlaybackKeys(): string {
+  return JSON.stringify({ keys: [{ kty: "oct", alg: "HS256", kid: "local", k: randomBytes(32).toString("base64url") }] });
 }
 
 /** As `mkdir -p`, one by one: Node's own recursion never ends where the parent cannot hold directories. */

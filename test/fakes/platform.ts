@@ -8,7 +8,13 @@ import { Origin } from "../../origin/origin.ts";
 import { build } from "../../scripts/local/build.ts";
 import { startEdge } from "../../scripts/local/edge.ts";
 
-const SECRETS = { ID_SECRET: "platform-id-secret", ORIGIN_TOKENS: "platform-origin-token", ADMIN_API_KEY: "platform-admin-key" };
+const PLAYBACK_KEYS = JSON.stringify({ keys: [{ kty: "oct", alg: "HS256", kid: "test", k: Buffer.alloc(32, 7).toString("base64url") }] });
+const SECRETS = {
+  ID_SECRET: "platform-id-secret",
+  ORIGIN_TOKENS: "platform-origin-token",
+  ADMIN_API_KEY: "platform-admin-key",
+  PLAYBACK_KEYS,
+};
 
 /** A stream as its creation answers it. */
 export type CreatedStream = StreamResource & { stream_key: string };

@@ -1,0 +1,73 @@
+import { type ClientRequest, get, type IncomingMessage } from "node:http";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { type Encoder, type Platform, startEncoder, startPlatform } from "../fakes/platform.ts";
+
+let platform: Platform;
+let encoder: Encoder;
+let playlist: string;
+
+beforeAll(async () => {
+  platform = await startPlatform();
+  const { id, stream_key } = await platform.createStream();
+  encoder = startEncoder(platform.rtmpPort, stream_key, { gopSeconds: 2 });
+  playlist = `${platform.site}/hls/${id}/1/source/index.m3u8`;
+  await vi.waitFor(async () => expect((await fetch(playlist)).status).toBe(200), { timeout: 20_000, interval: 100 });
+});
+afterAll(async () => {
+  await encoder.crash();
+  await platform.stop();
+});
+
+interface Answer {
+  status: number | undefined;
+  encoding: string | undefined;
+  body: Buffer;
+}
+
+/** A request as it goes over the wire, with no header that nobody asked for. */
+function request(url: string, headers: Record<string, string> = {}): { sent: ClientRequest; answer: Promise<Answer> } {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const sent = get(url, { headers, agent: false, timeout: 15_000 }, (message: IncomingMessage) => {
+    const pieces: Buffer[] = [];
+    message.on("data", (piece: Buffer) => pieces.push(piece));
+    message.on("end", () =>
+      resolve({ status: message.statusCode, encoding: message.headers["content-encoding"], body: Buffer.concat(pieces) }),
+    );
+  });
+  sent.on("error", reject);
+  return { sent, answer: promise };
+}
+
+/** The next segment's first part: a moment from now. */
+async function nextPart(): Promise<string> {
+  const text = await (await fetch(playlist)).text();
+  const segments = Number(/MEDIA-SEQUENCE:(\d+)/.exec(text)?.[1]) + (text.match(/#EXTINF/g)?.length ?? 0);
+  return `${playlist}?_HLS_msn=${segments + 1}&_HLS_part=0`;
+}
+
+describe("over the wire", () => {
+  it("[PL15] playlists are compressed for clients that say they accept it, and for no others", async () => {
+    for (const [headers, encoding] of [
+      [{}, undefined],
+      [{ "Accept-Encoding": "identity" }, undefined],
+      [{ "Accept-Encoding": "gzip, deflate" }, "gzip"],
+    ] as const) {
+      const answer = await request(playlist, headers).answer;
+      expect([headers, answer.status, answer.encoding]).toEqual([headers, 200, encoding]);
+      expect(answer.body.toString().startsWith("#EXTM3U")).toBe(encoding === undefined);
+    }
+  });
+
+  it("[BR8] a viewer who leaves does not take along those who wait behind him", async () => {
+    const url = await nextPart();
+    const leader = request(url);
+    leader.answer.catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const followers = Array.from({ length: 20 }, () => request(url).answer);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    leader.sent.destroy();
+    const answers = await Promise.all(followers);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(answers.map(({ body }) => body.toString())).size).toBe(1);
+  });
+});
