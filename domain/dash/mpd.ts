@@ -33,7 +33,7 @@ export interface Representation {
 
 /** Representations to choose between. */
 export interface AdaptationSet {
-  id: string;
+  id: number;
   contentType: "video" | "audio";
   mimeType: string;
   representations: Representation[];
@@ -79,7 +79,7 @@ export function encodeMpd(mpd: Mpd): string {
   const { live } = mpd;
   const attributes: Attributes = {
     xmlns: "urn:mpeg:dash:schema:mpd:2011",
-    profiles: "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019",
+    profiles: "urn:mpeg:dash:profile:isoff-live:2011",
     type: live === null ? "static" : "dynamic",
     availabilityStartTime: live === null ? null : isoTime(live.availabilityStartTime),
     publishTime: live === null ? null : isoTime(live.publishTime),
@@ -141,7 +141,12 @@ function encodeTemplate({ timeline, availabilityTimeOffset, ...template }: Segme
     availabilityTimeOffset: availabilityTimeOffset === null ? null : Number(availabilityTimeOffset.toFixed(3)),
     availabilityTimeComplete: availabilityTimeOffset === null ? null : "false",
   };
-  const entries = timeline.map(({ start, duration, count }) => element("S", { t: start, d: duration, r: count > 1 ? count - 1 : null }));
+  const entries = timeline.map(({ start, duration, count }, index) => {
+    const before = timeline[index - 1];
+    // An entry that begins where the one before ends need not say so.
+    const follows = before !== undefined && before.start + before.duration * before.count === start;
+    return element("S", { t: follows ? null : start, d: duration, r: count > 1 ? count - 1 : null });
+  });
   return element("SegmentTemplate", attributes, [element("SegmentTimeline", {}, entries)]);
 }
 

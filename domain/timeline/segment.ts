@@ -11,7 +11,7 @@ export interface Part {
   digest: string;
 }
 
-/** Where a segment lies on its track's own clock: `tfdt` of its first sample, and how long it lasts, in ticks. */
+/** Where a segment lies on its track's own clock: when its first picture or sample is presented, and how long it lasts, in ticks. */
 export interface MediaTime {
   start: number;
   duration: number;

@@ -36,5 +36,8 @@ function render(media: MediaWindow, facts: BroadcastFacts, depth: 0 | 1, listed:
     segments: Object.fromEntries(media.renditions.map((rendition) => [rendition, listed(rendition)])),
     root: "../".repeat(2 + depth),
   };
-  return encodeMpd(composeMpd(window));
+  const mpd = composeMpd(window);
+  // Nothing whose times are known: a manifest without a period would not be valid.
+  if (mpd.periods.length === 0) throw notStarted();
+  return encodeMpd(mpd);
 }

@@ -238,7 +238,9 @@ class Kept {
 }
 
 describe("any history", () => {
-  it("[PL5] [PL7] [PL8] lists only what is stored, in one row, never goes back, and an eviction changes nothing", () => {
+  it("[PL5] [PL7] [PL8] lists only what is stored, in one row, never goes back, and an eviction changes nothing", {
+    timeout: 60_000,
+  }, () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const kept = new Kept();

@@ -8,6 +8,8 @@ const COLUMNS = 20;
 const BLOCK = 16;
 const WIDTH = 640;
 const HEIGHT = 360;
+/** By then an encoder is connected and reads. */
+const STARTING_MS = 3_000;
 
 /** How a page reads the clock back from the picture; `decodeClock` in the page, as text. */
 export const CLOCK_LAYOUT = { clockBits: CLOCK_BITS, checkBits: CHECK_BITS, columns: COLUMNS, block: BLOCK, width: WIDTH, height: HEIGHT };
@@ -39,11 +41,16 @@ export function startClockSource(rtmpUrl: string, fps: number, cleanup: Cleanup)
     { stdio: ["pipe", "ignore", "inherit"] },
   );
   encoder.stdin.on("error", () => undefined);
-  const started = performance.now();
+  const begun = performance.now();
+  let started = begun;
   let frames = 0;
   const timer = setInterval(() => {
+    const now = performance.now();
+    // Until the encoder is connected it reads nothing. Frames drawn meanwhile would all be late by that time, for it keeps them in step with
+    // the sound, which begins only then.
+    if (now - begun < STARTING_MS && encoder.stdin.writableLength > 0) started = now - (frames / fps) * 1000;
     // Frames that are due, one after the other: a late timer catches up.
-    while (frames < ((performance.now() - started) / 1000) * fps) {
+    while (frames < ((now - started) / 1000) * fps) {
       frames += 1;
       encoder.stdin.write(drawClock(Date.now(), frames));
     }
