@@ -2,6 +2,18 @@ import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const secrets = { ID_SECRET: "test-id-secret", ORIGIN_TOKENS: "test-origin-token,other-origin-token", ADMIN_API_KEY: "test-admin-key" };
+/** Two keys for playback tokens; the pair is that of rfc8037 §A.1. */
+const playbackKeys = [
+  { kty: "oct", kid: "shared", alg: "HS256", k: "dGVzdC1wbGF5YmFjay1rZXktb2YtMzItYnl0ZXMtISE" },
+  {
+    kty: "OKP",
+    crv: "Ed25519",
+    kid: "pair",
+    alg: "EdDSA",
+    x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+  },
+];
 
 // wrangler.toml names the secrets that a deployment must have; the tests have them in the environment.
 Object.assign(process.env, secrets, { WRANGLER_LOG: "error" });
@@ -20,7 +32,9 @@ export default defineConfig({
         plugins: [
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: { MIGRATIONS: await readD1Migrations("migrations") } },
+            miniflare: {
+              bindings: { MIGRATIONS: await readD1Migrations("migrations"), PLAYBACK_KEYS: JSON.stringify({ keys: playbackKeys }) },
+            },
           })),
         ],
         test: { name: "edge", include: ["test/edge/**/*.test.ts"], setupFiles: ["test/edge/migrate.ts"], testTimeout: 30_000 },

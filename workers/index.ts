@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { health } from "./api/health.ts";
+import { playbackTokens } from "./api/playback-tokens.ts";
 import { api } from "./api/streams.ts";
 import { events } from "./events/socket.ts";
 import { originLink } from "./origin-link/routes.ts";
@@ -21,6 +22,7 @@ app.onError((error, c) => answerError(error, c));
 app.route("/origin/v1", originLink);
 app.route("/api/v1", events);
 app.route("/api/v1", api);
+app.route("/api/v1", playbackTokens);
 app.route("/", playback);
 app.route("/", health);
 app.route("/", web);

@@ -6,6 +6,7 @@ import { NovaError } from "../domain/errors.ts";
 import type { ErrorBody } from "../domain/protocol/api.ts";
 import type { StreamId } from "../domain/stream-id.ts";
 import type { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
+import { redactPath } from "./playback/playback-token.ts";
 import { streamIdsOf } from "./store/tokens.ts";
 
 /** What every surface's routes have: the bindings, and an id to find the request by. */
@@ -81,9 +82,15 @@ function unavailable(error: unknown, c: Context<Surface>): NovaError {
   // A query's own error names its parameters; its cause names only what went wrong.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
-  // The path may hold a stream id, never a key; the query is left out.
+  // The path may hold a stream id, never a key; the query is left out, and so is a playback token.
   console.error(
-    JSON.stringify({ event: "request_failed", request_id: c.get("requestId"), method: c.req.method, path: c.req.path, error: text }),
+    JSON.stringify({
+      event: "request_failed",
+      request_id: c.get("requestId"),
+      method: c.req.method,
+      path: redactPath(c.req.path),
+      error: text,
+    }),
   );
   if (/D1_ERROR|D1 DB|Network connection lost|overloaded/i.test(text)) {
     return new NovaError(503, "unavailable", "a dependency does not answer right now: try again in a few seconds");

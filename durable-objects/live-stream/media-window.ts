@@ -170,7 +170,7 @@ export class MediaWindow {
 
   /** A segment is in R2: lists it, and moves the window. */
   commit(rendition: string, { time, ...claim }: Omit<Segment, "parts" | "time"> & { time: Ticks | null }, now: Millis): void {
-    const segment = { ...claim, time: this.#mediaTime(claim.epoch, rendition, time) };
+    const segment = { ...claim, time: claim.gap ? null : (this.#mediaTime(claim.epoch, rendition, time) ?? this.#timeByDate(claim)) };
     for (const stored of this.timeline.commit(rendition, segment)) this.#keep(stored.rendition, stored.segment);
     this.#slide(now);
     if (this.timeline.hasChanged) this.#saveTimeline();
@@ -204,10 +204,16 @@ export class MediaWindow {
     return { size: bytes.length, digest: "", time: this.#mediaTime(epoch, remnant.rendition, parseMediaTime(bytes)) };
   }
 
-  /** A segment's place on its track's clock; the timescale comes from the epoch's init segment. */
+  /** A segment's place on its track's clock; the timescale comes from the epoch's init segment. Null where the bytes do not say. */
   #mediaTime(epoch: number, rendition: string, ticks: Ticks | null): MediaTime | null {
     const timescale = this.#inits.find((init) => init.epoch === epoch && init.rendition === rendition)?.timescale ?? null;
     return ticks === null || timescale === null ? null : { ...ticks, timescale };
+  }
+
+  /** The same by the segment's date, in milliseconds. */
+  #timeByDate({ epoch, pdt, duration }: Pick<Segment, "epoch" | "pdt" | "duration">): MediaTime {
+    const startedAt = this.timeline.epochs.find((start) => start.epoch === epoch)?.startedAt ?? pdt;
+    return { start: Math.max(0, Math.round(pdt - startedAt)), duration: Math.round(duration * 1000), timescale: 1000 };
   }
 
   #announce(connection: Connection, request: TracksRequest): void {

@@ -50,6 +50,7 @@ playbackTokens.post("/streams/:id/playback-tokens", requireAccount, async (c) =>
 function validity(body: z.output<typeof MintPlaybackToken>, now: Millis): { exp: number; nbf?: number } {
   const notBefore = body.not_before === undefined ? 0 : Date.parse(body.not_before);
   if (notBefore > now + MAX_AHEAD_MS) throw new NovaError(400, "invalid_request", "not_before: at most 30 days ahead");
-  const exp = Math.floor(Math.max(now, notBefore) / 1000) + body.expires_in;
-  return body.not_before === undefined ? { exp } : { exp, nbf: Math.floor(notBefore / 1000) };
+  if (notBefore <= now) return { exp: Math.floor(now / 1000) + body.expires_in };
+  const nbf = Math.floor(notBefore / 1000);
+  return { exp: nbf + body.expires_in, nbf };
 }

@@ -1,9 +1,10 @@
 import { Hono } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import { ViewerId } from "../../domain/protocol/events.ts";
+import { authorizePlayback } from "../playback/access.ts";
 import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.ts";
 
-/** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}`. */
+/** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}`, with `&token=` where playback is signed. */
 export const events = new Hono<Surface>();
 
 events.get("/streams/:id/ws", async (c) => {
@@ -15,6 +16,8 @@ events.get("/streams/:id/ws", async (c) => {
   if (!mayConnect(c.req.header("Origin"), host, c.env.ALLOWED_ORIGINS)) {
     throw new NovaError(403, "origin_not_allowed", "this site may not open sockets here: add it to ALLOWED_ORIGINS");
   }
+  // A browser cannot give a socket's request a header, or a path of the player's.
+  await authorizePlayback(c, id, c.req.query("token"));
   const viewer = parseInput(ViewerId, c.req.query("viewer"));
   // Only what the object needs goes on: no cookie, no token.
   return liveStream(c.env, id).fetch(`https://live-stream/?viewer=${viewer}`, { headers: { Upgrade: "websocket" } });

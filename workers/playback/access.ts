@@ -89,14 +89,12 @@ export async function fillFor(c: Context<Surface>, stream: StreamId, fill: () =>
     return fill();
   }
   const answer = fill();
-  const discard = answer.then(
-    () => undefined,
-    () => undefined,
-  );
+  // It may fail while the look-up is still under way: who waits for it hears of it below.
+  answer.catch(() => undefined);
   try {
     await allowed;
   } catch (error) {
-    c.executionCtx.waitUntil(discard.then(async () => (await answer).body?.cancel()).catch(() => undefined));
+    c.executionCtx.waitUntil(answer.then((refused) => refused.body?.cancel()).catch(() => undefined));
     throw error;
   }
   return answer;
@@ -107,11 +105,6 @@ export const privateToHolder = createMiddleware<Surface>(async (c, next) => {
   await next();
   c.header("Cache-Control", "private, no-store");
 });
-
-/** A path for the log, without the playback token that it may hold, wherever that stands. */
-export function redactPath(path: string): string {
-  return path.replace(/^\/+t\/+[^/]*/i, "/t/[token]").replace(/\beyJ[\w-]*(\.[\w-]*)*/g, "[token]");
-}
 
 /** From D1, so that a recording's playback does not wake its object; from the object where D1 does not answer, or has lost the row. */
 async function lookUpVisibility(env: Env, stream: StreamId): Promise<Visibility | null> {

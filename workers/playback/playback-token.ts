@@ -70,8 +70,8 @@ const Header = z.object({
     .string()
     .regex(/^(application\/)?jwt$/i)
     .optional(),
-  crit: z.undefined(),
-  b64: z.undefined(),
+  crit: z.never().optional(),
+  b64: z.never().optional(),
 });
 
 /** Up to the last second that a `Date` can tell: JSON can spell numbers that never come. */
@@ -160,6 +160,11 @@ export async function playbackKeysOf(text: string | undefined, trusted = false):
 /** The refusal where no token can be checked, or made. */
 export function notConfigured(reason: string): NovaError {
   return new NovaError(503, "signing_not_configured", `playback tokens do not work on this deployment: ${reason}`);
+}
+
+/** A path for the log, without the playback token that it may hold, wherever that stands. */
+export function redactPath(path: string): string {
+  return path.replace(/^\/+t\/+[^/]*/i, "/t/[token]").replace(/\beyJ[\w-]*(\.[\w-]*)*/g, "[token]");
 }
 
 async function importKey(jwk: Jwk, index: number): Promise<PlaybackKey> {

@@ -2,13 +2,17 @@ import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { NovaError } from "../../domain/errors.ts";
 import { RenditionName } from "../../domain/protocol/origin-link.ts";
+import type { StreamId } from "../../domain/stream-id.ts";
 import { isoTime } from "../../domain/time.ts";
 import { parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { fillFor, privateToHolder } from "./access.ts";
 import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { cutRange } from "./range.ts";
 
-/** What players ask for: `/hls`, `/dash` and `/media`. Checks who asks, and passes the canonical address on: no cookie, token or unknown query reaches a cache key. */
+/** What players ask for: `/hls`, `/dash` and `/media`, and the same behind a playback token, `/t/{token}/…`. Checks who asks, and passes the canonical address on: no cookie, token or unknown query reaches a cache key. */
 export const playback = new Hono<Surface>();
+
+const routes = new Hono<Surface>();
 
 const playersCors = cors({
   origin: "*",
@@ -17,52 +21,56 @@ const playersCors = cors({
   exposeHeaders: ["Age", "Cache-Status", "Date", "Content-Length", "Content-Range", "ETag"],
   maxAge: 86_400,
 });
-for (const path of ["/hls/*", "/dash/*", "/media/*", "/time"]) playback.use(path, playersCors);
+for (const path of ["/hls/*", "/dash/*", "/media/*", "/time"]) routes.use(path, playersCors);
 
 /** The clock that DASH players go by (DA1). */
-playback.get("/time", (c) => c.text(isoTime(Date.now()), 200, { "Cache-Control": "no-store" }));
+routes.get("/time", (c) => c.text(isoTime(Date.now()), 200, { "Cache-Control": "no-store" }));
 
-playback.get("/hls/:stream/index.m3u8", async (c) => {
+routes.get("/hls/:stream/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return deliver(c, `/hls/${id}/index.m3u8`);
+  return deliver(c, id, `/hls/${id}/index.m3u8`);
 });
 
-playback.get("/dash/:stream/manifest.mpd", async (c) => {
+routes.get("/dash/:stream/manifest.mpd", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return deliver(c, `/dash/${id}/manifest.mpd`);
+  return deliver(c, id, `/dash/${id}/manifest.mpd`);
 });
 
 // A broadcast's own entries, also when another one is live.
-playback.get("/hls/:stream/:broadcast{[0-9]{1,9}}/index.m3u8", async (c) => {
+routes.get("/hls/:stream/:broadcast{[0-9]{1,9}}/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return deliver(c, `/hls/${id}/${Number(c.req.param("broadcast"))}/index.m3u8`);
+  return deliver(c, id, `/hls/${id}/${Number(c.req.param("broadcast"))}/index.m3u8`);
 });
 
-playback.get("/dash/:stream/:broadcast{[0-9]{1,9}}/manifest.mpd", async (c) => {
+routes.get("/dash/:stream/:broadcast{[0-9]{1,9}}/manifest.mpd", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return deliver(c, `/dash/${id}/${Number(c.req.param("broadcast"))}/manifest.mpd`);
+  return deliver(c, id, `/dash/${id}/${Number(c.req.param("broadcast"))}/manifest.mpd`);
 });
 
-playback.get("/hls/:stream/:rendition/index.m3u8", async (c) => {
+routes.get("/hls/:stream/:rendition/index.m3u8", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
-  return deliver(c, `/hls/${id}/${renditionOf(c)}/index.m3u8${directivesOf(c)}`);
+  return deliver(c, id, `/hls/${id}/${renditionOf(c)}/index.m3u8${directivesOf(c)}`);
 });
 
-playback.get("/hls/:stream/:broadcast{[0-9]{1,9}}/:rendition/:file{index\\.m3u8|recording\\.m3u8}", async (c) => {
+routes.get("/hls/:stream/:broadcast{[0-9]{1,9}}/:rendition/:file{index\\.m3u8|recording\\.m3u8}", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
   const { broadcast, file } = c.req.param();
   const directives = file === "index.m3u8" ? directivesOf(c) : "";
-  return deliver(c, `/hls/${id}/${Number(broadcast)}/${renditionOf(c)}/${file}${directives}`);
+  return deliver(c, id, `/hls/${id}/${Number(broadcast)}/${renditionOf(c)}/${file}${directives}`);
 });
 
 const MEDIA_FILE = /^(init-\d{1,9}\.mp4|\d{1,9}-\d{1,9}(\.\d{1,3})?\.m4s)$/;
 
-playback.get("/media/:stream/:broadcast{[0-9]{1,9}}/:rendition{[a-z0-9]{1,16}}/:file", async (c) => {
+routes.get("/media/:stream/:broadcast{[0-9]{1,9}}/:rendition{[a-z0-9]{1,16}}/:file", async (c) => {
   const id = await proveStreamId(c.env, c.req.param("stream"));
   const { broadcast, rendition, file } = c.req.param();
   if (!MEDIA_FILE.test(file)) throw new NovaError(404, "media_not_found", "no such media: take addresses from the playlists");
-  return deliver(c, `/media/${id}/${Number(broadcast)}/${rendition}/${file}`);
+  return deliver(c, id, `/media/${id}/${Number(broadcast)}/${rendition}/${file}`);
 });
+
+playback.use("/t/:token/*", privateToHolder);
+playback.route("/t/:token", routes);
+playback.route("/", routes);
 
 function renditionOf(c: Context<Surface>): string {
   return parseInput(RenditionName, c.req.param("rendition"));
@@ -73,10 +81,10 @@ function directivesOf(c: Context<Surface>): string {
 }
 
 /** Asks for the whole thing, and answers what of it was asked for: nothing where the client has it, a range, or all, compressed where that helps. */
-async function deliver(c: Context<Surface>, canonical: string): Promise<Response> {
+async function deliver(c: Context<Surface>, id: StreamId, canonical: string): Promise<Response> {
   const headers = { "X-Request-Id": c.get("requestId") };
   const { Media } = (c.executionCtx as ExecutionContext).exports;
-  const answer = await Media.fetch(new Request(new URL(canonical, "https://media"), { headers }));
+  const answer = await fillFor(c, id, () => Media.fetch(new Request(new URL(canonical, "https://media"), { headers })));
   if (answer.status !== 200) return c.newResponse(answer.body, answer);
   const out = new Headers(answer.headers);
   const etag = out.get("ETag");
