@@ -1,9 +1,10 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { NovaError } from "../../domain/errors.ts";
-import { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import type { Millis } from "../../domain/time.ts";
+import { Store } from "../store/store.ts";
 import { liveStream, type Surface } from "../surface.ts";
 import { playbackKeysOf } from "./playback-token.ts";
 import { SingleFlight } from "./single-flight.ts";
@@ -109,11 +110,8 @@ export const privateToHolder = createMiddleware<Surface>(async (c, next) => {
 /** From D1, so that a recording's playback does not wake its object; from the object where D1 does not answer, or has lost the row. */
 async function lookUpVisibility(env: Env, stream: StreamId): Promise<Visibility | null> {
   try {
-    const visibility = await within(
-      D1_PATIENCE_MS,
-      env.DB.prepare("SELECT visibility FROM streams WHERE id = ?1").bind(stream).first("visibility"),
-    );
-    if (visibility !== null) return Visibility.parse(visibility);
+    const visibility = await within(D1_PATIENCE_MS, new Store(env.DB).findVisibility(stream));
+    if (visibility !== null) return visibility;
   } catch (error) {
     logFailure("d1", stream, error);
   }

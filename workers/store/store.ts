@@ -1,6 +1,6 @@
-import { and, desc, eq, isNull, lt, or } from "drizzle-orm";
+import { and, desc, eq, isNull, lt, ne, or } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import type { CreateStream } from "../../domain/protocol/api.ts";
+import type { CreateStream, Visibility } from "../../domain/protocol/api.ts";
 import type { StreamStatus } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 import { accounts, apiKeys, type StreamRow, streamKeys, streams } from "./schema.ts";
@@ -107,9 +107,18 @@ export class Store {
     return rows[0] ?? null;
   }
 
-  /** The title and state that a stream's public page shows; null for a stream that is not there. */
+  /** What a stream's public page says of it; null for a stream that is not there, or that plays with a token only. */
   async findPublicFacts(id: string): Promise<{ title: string; description: string } | null> {
-    const rows = await this.#db.select({ title: streams.title, description: streams.description }).from(streams).where(eq(streams.id, id));
+    const rows = await this.#db
+      .select({ title: streams.title, description: streams.description })
+      .from(streams)
+      .where(and(eq(streams.id, id), ne(streams.visibility, "signed")));
     return rows[0] ?? null;
+  }
+
+  /** Who may play a stream; null for one that is not there. */
+  async findVisibility(id: string): Promise<Visibility | null> {
+    const rows = await this.#db.select({ visibility: streams.visibility }).from(streams).where(eq(streams.id, id));
+    return rows[0]?.visibility ?? null;
   }
 }
