@@ -21,7 +21,14 @@ import type { InitRow } from "./media-storage.ts";
 import type { MediaWindow, SegmentClaim } from "./media-window.ts";
 import { MediaWindows } from "./media-windows.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
-import { type PartAddress, type PartBytes, Playback, type PlaylistAnswer, type SegmentAddress } from "./playback.ts";
+import {
+  type MediaPlaylistAnswer,
+  type PartAddress,
+  type PartBytes,
+  Playback,
+  type PlaylistAnswer,
+  type SegmentAddress,
+} from "./playback.ts";
 import { Presence } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
 import { createRecorder } from "./recorder.ts";
@@ -209,7 +216,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   /** A rendition's playlist; of the current broadcast where none is named. */
-  mediaPlaylist(broadcast: number | null, rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<PlaylistAnswer>> {
+  mediaPlaylist(broadcast: number | null, rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<MediaPlaylistAnswer>> {
     return outcomeOf(() => this.#playback.mediaPlaylist(broadcast, rendition, query, delta));
   }
 

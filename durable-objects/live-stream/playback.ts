@@ -16,6 +16,11 @@ export interface PlaylistAnswer {
   ended: boolean;
 }
 
+/** A media playlist, and the last complete segment that it lists. */
+export interface MediaPlaylistAnswer extends PlaylistAnswer {
+  complete: number;
+}
+
 /** Names a segment. */
 export interface SegmentAddress {
   broadcast: number;
@@ -51,12 +56,21 @@ export class Playback {
   }
 
   /** A rendition's playlist, held back until it has what the query asks for (BR1–BR8). */
-  mediaPlaylist(broadcast: number | null, rendition: string, query: ReloadQuery, delta: boolean): PlaylistAnswer | Promise<PlaylistAnswer> {
+  mediaPlaylist(
+    broadcast: number | null,
+    rendition: string,
+    query: ReloadQuery,
+    delta: boolean,
+  ): MediaPlaylistAnswer | Promise<MediaPlaylistAnswer> {
     const media = this.#find(broadcast);
     assertPlayable(media, rendition);
     const render = () => {
       const facts = this.#facts(media);
-      return { text: renderMediaPlaylist(media, rendition, facts, delta), ended: facts.ended };
+      return {
+        text: renderMediaPlaylist(media, rendition, facts, delta),
+        ended: facts.ended,
+        complete: media.timeline.head(rendition).complete,
+      };
     };
     const head = () => media.timeline.head(rendition);
     // [BR6]

@@ -33,6 +33,35 @@ describe("the isolate's cache", () => {
     expect((await ask()).headers.get("Cache-Status")).toBe("nova-isolate; hit");
   });
 
+  it("[BR4] answers wild polls for old segments out of one playlist", async () => {
+    const { id } = await live(8);
+    const path = `/hls/${id}/1/source/index.m3u8`;
+    await askOnce(path);
+    const statuses = new Set<string | null>();
+    for (let msn = 1; msn < 8; msn++) {
+      for (const part of ["", "&_HLS_part=0", "&_HLS_part=3"]) {
+        const answer = await askOnce(`${path}?_HLS_msn=${msn}${part}`);
+        expect(answer.status).toBe(200);
+        statuses.add(answer.headers.get("Cache-Status"));
+      }
+    }
+    expect([...statuses]).toEqual(["nova-isolate; hit"]);
+  });
+
+  it("lets an audience of DASH players follow an open segment for the price of one", async () => {
+    const { id, origin } = await live(2);
+    await origin.part("source", 3, 0);
+    const reads = vi.spyOn(env.MEDIA, "get");
+    const bodies = [];
+    for (let viewer = 0; viewer < 30; viewer++) bodies.push(textOf(await askOnce(`/media/${id}/1/source/1-3.m4s`)));
+    for (const part of [1, 2, 3]) await origin.part("source", 3, part);
+    await origin.segment("source", 3);
+    const whole = new TextDecoder().decode(segmentBytes("source", 3));
+    expect(new Set(await Promise.all(bodies))).toEqual(new Set([whole]));
+    expect(reads).toHaveBeenCalledTimes(1);
+    reads.mockRestore();
+  });
+
   it("reads a segment once, whoever asks with whatever cookie, token, query or range", async () => {
     const { id } = await live(1);
     const reads = vi.spyOn(env.MEDIA, "get");

@@ -4,13 +4,13 @@ import { NovaError } from "../../domain/errors.ts";
 import { entryKey, mediaPath, recordingKey } from "../../domain/media-address.ts";
 import type { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { type Outcome, unwrap } from "../../durable-objects/live-stream/outcome.ts";
-import type { PlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
+import type { MediaPlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
 import { sha256Hex } from "../store/digest.ts";
 import { answerError, liveStream, proveStreamId, type Surface } from "../surface.ts";
-import { DeliveryDirectives } from "./directives.ts";
+import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { type Fill, FillCache } from "./fill-cache.ts";
-import { LiveMemo } from "./live-memo.ts";
 import { streamParts } from "./open-segment.ts";
+import { Recent } from "./recent.ts";
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 /** A part may leave the window before its segment does. */
@@ -25,7 +25,12 @@ const MULTIVARIANT = "application/vnd.apple.mpegurl";
 const MANIFEST = "application/dash+xml";
 
 const cache = new FillCache();
-const live = new LiveMemo();
+/** Entries that were live a moment ago: no recording is looked for at their address. */
+const liveEntries = new Recent<true>(30_000);
+/** Segments that were coming in a moment ago: R2 does not have them. */
+const openSegments = new Recent<true>(1_000);
+/** The last complete segment of playlists, as far as this isolate has seen. */
+const completeSegments = new Recent<number>(10_000);
 const media = new Hono<Surface>();
 media.onError((error, c) => answerError(error, c));
 media.use(async (c, next) => {
@@ -40,8 +45,8 @@ media.get("/dash/:stream/:broadcast{[0-9]+}/manifest.mpd", (c) =>
   fill(c, () => entry(c, "manifest.mpd", Number(c.req.param("broadcast")))),
 );
 
-media.get("/hls/:stream/:rendition/index.m3u8", (c) => fill(c, () => mediaPlaylist(c, null)));
-media.get("/hls/:stream/:broadcast/:rendition/index.m3u8", (c) => fill(c, () => mediaPlaylist(c, Number(c.req.param("broadcast")))));
+media.get("/hls/:stream/:rendition/index.m3u8", (c) => mediaPlaylist(c, null));
+media.get("/hls/:stream/:broadcast/:rendition/index.m3u8", (c) => mediaPlaylist(c, Number(c.req.param("broadcast"))));
 media.get("/hls/:stream/:broadcast/:rendition/recording.m3u8", (c) => {
   const { stream, broadcast, rendition } = c.req.param();
   return fill(c, () => readObject(c, recordingKey(stream, Number(broadcast), rendition), MULTIVARIANT, SHORT));
@@ -55,15 +60,18 @@ media.get("/media/:stream/:broadcast/:rendition/:file", async (c) => {
   const address: SegmentAddress = { broadcast, rendition, epoch: Number(epoch), msn: Number(msn) };
   if (part !== undefined) return fill(c, () => readPart(c, address, Number(part)));
   const key = mediaPath(stream, broadcast, rendition, file);
-  try {
-    return await fill(c, () => readObject(c, key, type, IMMUTABLE));
-  } catch (error) {
-    if (epoch === undefined || !(error instanceof NovaError) || error.status !== 404) throw error;
-    // Not in R2: it may be the segment that is coming in just now (DA4).
-    await ask(c, (object) => object.assertOpen(address));
-    const nextPart = (number: number) => run(c, `${partPath(stream, address)}.${number}.m4s`, () => readPart(c, address, number));
-    return new Response(await streamParts(nextPart), { headers: { "Content-Type": type, "Cache-Control": SHORT } });
+  if (openSegments.get(key) === undefined) {
+    try {
+      return await fill(c, () => readObject(c, key, type, IMMUTABLE));
+    } catch (error) {
+      if (epoch === undefined || !(error instanceof NovaError) || error.status !== 404) throw error;
+      // Not in R2: it may be the segment that is coming in just now (DA4).
+      await ask(c, (object) => object.assertOpen(address));
+      openSegments.set(key, true);
+    }
   }
+  const nextPart = (number: number) => run(c, `${partPath(stream, address)}.${number}.m4s`, () => readPart(c, address, number));
+  return new Response(await streamParts(nextPart), { headers: { "Content-Type": type, "Cache-Control": SHORT } });
 });
 
 /**
@@ -76,9 +84,9 @@ export class Media extends WorkerEntrypoint<Env> {
   }
 }
 
-async function fill(c: Context<Surface>, make: () => Promise<Fill>): Promise<Response> {
-  const { pathname, search } = new URL(c.req.url);
-  const { fill: found, status } = await run(c, pathname + search, make);
+/** Fills from the isolate's cache; the key is the address itself, where no other is given. */
+async function fill(c: Context<Surface>, make: () => Promise<Fill>, key = addressOf(c)): Promise<Response> {
+  const { fill: found, status } = await run(c, key, make);
   const how = status === "hit" ? "hit" : `fwd=miss${status === "collapsed" ? "; collapsed" : ""}; detail=${found.from.join("-")}`;
   return new Response(found.body, {
     headers: {
@@ -90,6 +98,11 @@ async function fill(c: Context<Surface>, make: () => Promise<Fill>): Promise<Res
   });
 }
 
+function addressOf(c: Context<Surface>): string {
+  const { pathname, search } = new URL(c.req.url);
+  return pathname + search;
+}
+
 function run(c: Context<Surface>, key: string, make: () => Promise<Fill>) {
   return cache.run(key, make, (call) => c.executionCtx.waitUntil(call));
 }
@@ -98,28 +111,39 @@ function run(c: Context<Surface>, key: string, make: () => Promise<Fill>) {
 async function entry(c: Context<Surface>, file: "index.m3u8" | "manifest.mpd", broadcast: number | null): Promise<Fill> {
   const stream = c.req.param("stream") as string;
   const type = file === "index.m3u8" ? MULTIVARIANT : MANIFEST;
-  if (!live.has(stream, broadcast)) {
-    const place = broadcast === null ? stream : `${stream}/${broadcast}`;
+  const place = broadcast === null ? stream : `${stream}/${broadcast}`;
+  if (liveEntries.get(place) === undefined) {
     const object = await c.env.MEDIA.get(entryKey(place, file));
     if (object !== null) return objectFill(object, type, broadcast === null ? LIVE : SHORT);
   }
   const answer = await ask(c, (object) => (file === "index.m3u8" ? object.multivariantPlaylist(broadcast) : object.manifest(broadcast)));
-  if (!answer.ended) live.note(stream, broadcast);
-  else live.forget(stream, broadcast);
+  if (answer.ended) liveEntries.delete(place);
+  else liveEntries.set(place, true);
   return textFill(answer.text, type, LIVE, LIVE_FRESH_MS, ["object"]);
 }
 
 /** A broadcast's media playlist, or the current one's. One that was recorded, and is no longer with the object, is read from R2. */
-async function mediaPlaylist(c: Context<Surface>, broadcast: number | null): Promise<Fill> {
+async function mediaPlaylist(c: Context<Surface>, broadcast: number | null): Promise<Response> {
+  const directives = DeliveryDirectives.parse(c.req.query());
+  const { pathname } = new URL(c.req.url);
+  // Whoever asks for what is long there gets the current playlist (BR4): the same as one who asks for nothing.
+  const known = broadcast === null ? 0 : (completeSegments.get(pathname) ?? 0);
+  const isOld = directives._HLS_msn !== null && directives._HLS_msn < known;
+  const wanted = isOld ? { ...directives, _HLS_msn: null, _HLS_part: null } : directives;
+  return fill(c, () => makeMediaPlaylist(c, broadcast, wanted), pathname + encodeDirectives(wanted));
+}
+
+async function makeMediaPlaylist(c: Context<Surface>, broadcast: number | null, directives: DeliveryDirectives): Promise<Fill> {
   const { stream, rendition } = c.req.param() as { stream: string; rendition: string };
-  const { _HLS_msn: msn, _HLS_part: part, _HLS_skip: skip } = DeliveryDirectives.parse(c.req.query());
-  let answer: PlaylistAnswer;
+  const { _HLS_msn: msn, _HLS_part: part, _HLS_skip: skip } = directives;
+  let answer: MediaPlaylistAnswer;
   try {
     answer = await ask(c, (object) => object.mediaPlaylist(broadcast, rendition, { msn, part }, skip));
   } catch (error) {
     if (broadcast === null || !(error instanceof NovaError) || error.status !== 410) throw error;
     return readObject(c, recordingKey(stream, broadcast, rendition), MULTIVARIANT, SHORT).catch(() => Promise.reject(error));
   }
+  completeSegments.set(new URL(c.req.url).pathname, answer.complete);
   // The playlists of a broadcast lie one level deeper than those of whatever is current.
   if (broadcast === null)
     return textFill(answer.text.replaceAll("../../../../media/", "../../../media/"), MULTIVARIANT, LIVE, LIVE_FRESH_MS, ["object"]);
