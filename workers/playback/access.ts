@@ -12,6 +12,8 @@ import { SingleFlight } from "./single-flight.ts";
 /** How soon a changed visibility holds everywhere. */
 const KNOWN_MS: Millis = 30_000;
 const MAX_STREAMS = 1_000;
+/** How long viewers of a deleted stream may see its end. */
+const PLAY_OUT_MS: Millis = 60_000;
 const D1_PATIENCE_MS: Millis = 2_000;
 const OBJECT_PATIENCE_MS: Millis = 5_000;
 
@@ -58,7 +60,7 @@ export class Access {
 const access = new Access(Date.now);
 
 /**
- * Lets whoever asks play a stream, or throws: 401 `token_required`, 401 `token_invalid`, 404 `stream_not_found`, 503
+ * Lets whoever asks play a stream, or throws: 401 `token_required`, 401 `token_invalid`, 404 `stream_not_found`, 410 `gone`, 503
  * `signing_not_configured`, 503 `unavailable`. A token is proven wherever it is shown; a good one makes every look-up needless.
  */
 export async function authorizePlayback(c: Context<Surface>, stream: StreamId, token: string | undefined): Promise<void> {
@@ -110,9 +112,12 @@ export const privateToHolder = createMiddleware<Surface>(async (c, next) => {
 /** From D1, so that a recording's playback does not wake its object; from the object where D1 does not answer, or has lost the row. */
 async function lookUpVisibility(env: Env, stream: StreamId): Promise<Visibility | null> {
   try {
-    const visibility = await within(D1_PATIENCE_MS, new Store(env.DB).findVisibility(stream));
-    if (visibility !== null) return visibility;
+    const found = await within(D1_PATIENCE_MS, new Store(env.DB).findVisibility(stream));
+    // Caches may hold media of a deleted stream for long: who asks for it is refused here.
+    if (found?.deletedAt != null && found.deletedAt + PLAY_OUT_MS < Date.now()) throw new NovaError(410, "gone", "this stream was deleted");
+    if (found !== null) return found.visibility;
   } catch (error) {
+    if (error instanceof NovaError) throw error;
     logFailure("d1", stream, error);
   }
   try {

@@ -116,9 +116,10 @@ export class Store {
     return rows[0] ?? null;
   }
 
-  /** Who may play a stream; null for one that is not there. */
-  async findVisibility(id: string): Promise<Visibility | null> {
-    const rows = await this.#db.select({ visibility: streams.visibility }).from(streams).where(eq(streams.id, id));
-    return rows[0]?.visibility ?? null;
+  /** Who may play a stream, and since when nobody; null for one that is not there. */
+  async findVisibility(id: string): Promise<{ visibility: Visibility; deletedAt: Millis | null } | null> {
+    const { visibility, deletedAt } = streams;
+    const rows = await this.#db.select({ visibility, deletedAt }).from(streams).where(eq(streams.id, id));
+    return rows[0] ?? null;
   }
 }
