@@ -7,6 +7,7 @@ import type { ErrorBody } from "../domain/protocol/api.ts";
 import type { StreamId } from "../domain/stream-id.ts";
 import type { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
 import { redactPath } from "./playback/playback-token.ts";
+import { Recent } from "./recent.ts";
 import { streamIdsOf } from "./store/tokens.ts";
 
 /** What every surface's routes have: the bindings, and an id to find the request by. */
@@ -55,10 +56,17 @@ export async function readBody(request: Request, maxBytes: number): Promise<Uint
   return concatBytes(pieces);
 }
 
+/** Proofs that were made a moment ago: a viewer of one stream asks eight times a second. */
+const provenIds = new Recent<StreamId>(60_000);
+
 /** Proves an id from a URL. Throws 404 `stream_not_found` without asking anybody. */
 export async function proveStreamId(env: Env, text: string): Promise<StreamId> {
+  const key = `${env.ID_SECRET} ${text}`;
+  const known = provenIds.get(key);
+  if (known !== undefined) return known;
   const id = await streamIdsOf(env).parse(text);
   if (id === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
+  provenIds.set(key, id);
   return id;
 }
 

@@ -5,12 +5,12 @@ import { entryKey, mediaPath, recordingKey } from "../../domain/media-address.ts
 import type { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { type Outcome, unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import type { MediaPlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
+import { Recent } from "../recent.ts";
 import { sha256Hex } from "../store/digest.ts";
 import { answerError, liveStream, proveStreamId, type Surface } from "../surface.ts";
 import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { type Fill, FillCache } from "./fill-cache.ts";
 import { streamParts } from "./open-segment.ts";
-import { Recent } from "./recent.ts";
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 /** A part may leave the window before its segment does. */

@@ -5,7 +5,7 @@ export interface Figure {
   subject: string;
   metric: string;
   value: number;
-  unit: "s" | "percent" | "MB" | "parts";
+  unit: "s" | "percent" | "MB" | "parts" | "1/s";
   /** How many observations stand behind the value. */
   n: number;
 }
