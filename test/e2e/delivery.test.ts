@@ -21,6 +21,8 @@ afterAll(async () => {
 interface Answer {
   status: number | undefined;
   encoding: string | undefined;
+  /** How the isolate came by it. */
+  cacheStatus: string;
   body: Buffer;
 }
 
@@ -31,7 +33,12 @@ function request(url: string, headers: Record<string, string> = {}): { sent: Cli
     const pieces: Buffer[] = [];
     message.on("data", (piece: Buffer) => pieces.push(piece));
     message.on("end", () =>
-      resolve({ status: message.statusCode, encoding: message.headers["content-encoding"], body: Buffer.concat(pieces) }),
+      resolve({
+        status: message.statusCode,
+        encoding: message.headers["content-encoding"],
+        cacheStatus: String(message.headers["cache-status"] ?? ""),
+        body: Buffer.concat(pieces),
+      }),
     );
   });
   sent.on("error", reject);
@@ -69,5 +76,39 @@ describe("over the wire", () => {
     const answers = await Promise.all(followers);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(new Set(answers.map(({ body }) => body.toString())).size).toBe(1);
+  });
+
+  it("[BR8] an audience that waits for one part costs one call of the object, and gets the same bytes", async () => {
+    const url = await nextPart();
+    const held = Array.from({ length: 300 }, () => request(url).answer);
+    const answers = await Promise.all(held);
+    expect(new Set(answers.map(({ body }) => body.toString())).size).toBe(1);
+    const statuses = answers.map(({ cacheStatus }) => cacheStatus);
+    expect(statuses.filter((status) => status === "nova-isolate; fwd=miss; detail=object")).toHaveLength(1);
+    expect(
+      statuses.filter((status) => status === "nova-isolate; hit" || status === "nova-isolate; fwd=miss; collapsed; detail=object"),
+    ).toHaveLength(299);
+    // Who comes a moment later costs nothing either.
+    expect((await request(url).answer).cacheStatus).toBe("nova-isolate; hit");
+  });
+
+  it("[DA4] an audience follows an open segment, and each gets what it will be, byte for byte", async () => {
+    const last = Number(/_HLS_msn=(\d+)/.exec(await nextPart())?.[1]);
+    const segment = playlist.replace("/hls/", "/media/").replace("index.m3u8", `1-${last}.m4s`);
+    const bodies = (await Promise.all(Array.from({ length: 30 }, () => request(segment).answer))).map(({ body }) => body);
+    await vi.waitFor(async () => expect(await (await fetch(playlist)).text()).toContain(`/1-${last}.m4s`), {
+      timeout: 10_000,
+      interval: 100,
+    });
+    const whole = await vi.waitFor(
+      async () => {
+        const answer = await request(segment).answer;
+        expect(answer.cacheStatus).toContain("detail=r2");
+        return answer.body;
+      },
+      { timeout: 10_000, interval: 200 },
+    );
+    expect(whole.length).toBeGreaterThan(1000);
+    for (const body of bodies) expect(body.equals(whole)).toBe(true);
   });
 });

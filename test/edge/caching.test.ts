@@ -18,21 +18,6 @@ function fillOf(bytes: number, freshMs = 10_000): Fill {
 const nothing = () => undefined;
 
 describe("the isolate's cache", () => {
-  it("folds an audience of hundreds into one call of the object, and says so", async () => {
-    const { id, origin } = await live(2);
-    const ask = () => askOnce(`/hls/${id}/1/source/index.m3u8?_HLS_msn=3&_HLS_part=0`);
-    const held = Array.from({ length: 300 }, ask);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    await origin.part("source", 3, 0);
-    const answers = await Promise.all(held);
-    const statuses = answers.map((answer) => answer.headers.get("Cache-Status"));
-    expect(statuses.filter((status) => status === "nova-isolate; fwd=miss; detail=object")).toHaveLength(1);
-    expect(statuses.filter((status) => status === "nova-isolate; fwd=miss; collapsed; detail=object")).toHaveLength(299);
-    expect(new Set(await Promise.all(answers.map(textOf))).size).toBe(1);
-    // Who comes a moment later costs nothing either.
-    expect((await ask()).headers.get("Cache-Status")).toBe("nova-isolate; hit");
-  });
-
   it("[BR4] answers wild polls for old segments out of one playlist", async () => {
     const { id } = await live(8);
     const path = `/hls/${id}/1/source/index.m3u8`;
@@ -46,20 +31,6 @@ describe("the isolate's cache", () => {
       }
     }
     expect([...statuses]).toEqual(["nova-isolate; hit"]);
-  });
-
-  it("lets an audience of DASH players follow an open segment for the price of one", async () => {
-    const { id, origin } = await live(2);
-    await origin.part("source", 3, 0);
-    const reads = vi.spyOn(env.MEDIA, "get");
-    const bodies = [];
-    for (let viewer = 0; viewer < 30; viewer++) bodies.push(textOf(await askOnce(`/media/${id}/1/source/1-3.m4s`)));
-    for (const part of [1, 2, 3]) await origin.part("source", 3, part);
-    await origin.segment("source", 3);
-    const whole = new TextDecoder().decode(segmentBytes("source", 3));
-    expect(new Set(await Promise.all(bodies))).toEqual(new Set([whole]));
-    expect(reads).toHaveBeenCalledTimes(1);
-    reads.mockRestore();
   });
 
   it("reads a segment once, whoever asks with whatever cookie, token, query or range", async () => {

@@ -72,14 +72,6 @@ describe("blocking reload", () => {
     expect(await textOf(await playlist("?_HLS_msn=99&_HLS_part=99"))).toContain("#EXT-X-ENDLIST");
   });
 
-  it("[BR8] answers all who wait for one part with the same bytes", async () => {
-    const held = Array.from({ length: 100 }, () => playlist("?_HLS_msn=4&_HLS_part=0"));
-    await isHeld(held[0] as Promise<Response>);
-    await Promise.all([origin.part("source", 4, 0), origin.part("source", 4, 1)]);
-    const texts = await Promise.all(held.map(async (answer) => textOf(await answer)));
-    expect(new Set(texts).size).toBe(1);
-  });
-
   it("goes on holding after the object was lost in the middle of it", async () => {
     const held = playlist("?_HLS_msn=4&_HLS_part=0");
     expect(await isHeld(held)).toBe(true);
