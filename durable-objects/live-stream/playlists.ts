@@ -5,9 +5,6 @@ import { encodeMultivariantPlaylist } from "../../domain/hls/multivariant-playli
 import type { Segment } from "../../domain/timeline/segment.ts";
 import type { MediaWindow } from "./media-window.ts";
 
-/** What the lifecycle says about the playlists. */
-export type PlaylistState = Pick<BroadcastFacts, "ended" | "nextEpoch">;
-
 /** The text of a rendition's playlist, as a delta update where that is wanted and possible (PL11). Throws 404 `rendition_not_found` or `not_started`. */
 export function renderMediaPlaylist(media: MediaWindow, rendition: string, facts: BroadcastFacts, delta: boolean): string {
   assertPlayable(media, rendition);
