@@ -17,7 +17,8 @@ function encode(key: string, options = {}): Encoder {
 }
 
 async function open(url: string): Promise<Page> {
-  const page = await watch(browser, new URL(new URL(url, platform.site).pathname, platform.site).href);
+  const { pathname, hash } = new URL(url, platform.site);
+  const page = await watch(browser, platform.site + pathname + hash);
   pages.push(page);
   return page;
 }
@@ -97,6 +98,46 @@ describe("an encoder pushes, a browser watches", () => {
     await viewers[1]?.reload();
     await expect.poll(async () => (await look(viewers[1] as Page)).viewers, soon).toBe(4);
     expect(await platform.getStream(id)).toMatchObject({ viewer_count: 4, peak_viewers: 5 });
+  });
+
+  it("offers what was recorded when it has ended, to who was there and to who comes later, and plays it from the start", async () => {
+    const { id, stream_key, watch_url } = await platform.createStream({ record: true });
+    const encoder = encode(stream_key);
+    const there = await open(watch_url);
+    await expect.poll(async () => (await look(there)).player, soon).toBe("playing");
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await encoder.stop();
+    await expect.poll(() => status(id), soon).toBe("completed");
+    const offer = { name: "Watch the recording" };
+    await there.getByRole("button", offer).waitFor({ timeout: 30_000 });
+    const later = await open(watch_url);
+    await later.getByRole("button", offer).waitFor({ timeout: 15_000 });
+    expect(await look(later)).toMatchObject({ state: "ended", frames: 0 });
+    await later.getByRole("button", offer).click();
+    await expect.poll(async () => (await look(later)).player, soon).toBe("playing");
+    expect((await look(later)).currentTime).toBeLessThan(2);
+    await later.getByRole("button", { name: "Watch it again" }).waitFor({ timeout: 30_000 });
+    expect((await look(later)).frames).toBeGreaterThan(4 * 30);
+  });
+
+  it("plays a signed stream with the link that the API made, and with no other", async () => {
+    const { id, stream_key, watch_url } = await platform.createStream({ visibility: "signed" });
+    encode(stream_key);
+    await expect.poll(() => status(id), soon).toBe("active");
+    const uninvited = await open(watch_url);
+    await uninvited.getByText("This stream needs an invitation").waitFor({ timeout: 15_000 });
+    const invitation = await fetch(`${platform.site}/api/v1/streams/${id}/playback-tokens`, {
+      method: "POST",
+      headers: { Authorization: "Bearer platform-admin-key", "Content-Type": "application/json" },
+      body: "{}",
+    });
+    const { hash } = new URL(((await invitation.json()) as { watch_url: string }).watch_url);
+    const stranger = await open(`${watch_url}${hash.slice(0, -8)}`);
+    await stranger.getByText("Your access has expired").waitFor({ timeout: 15_000 });
+    const invited = await open(`${watch_url}${hash}`);
+    await expect.poll(async () => (await look(invited)).player, soon).toBe("playing");
+    expect(await look(invited)).toMatchObject({ state: "live", viewers: 1 });
+    expect(new URL(invited.url()).hash).toBe("");
   });
 
   it("says that there is no such stream for an address that is none", async () => {

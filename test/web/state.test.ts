@@ -63,6 +63,17 @@ describe("the state of a watch page", () => {
     expect(stateAfter(established("completed"), { event: "seen_playing" }).view.name).toBe("ended");
   });
 
+  it("takes an address that plays nothing live for an end, only while nobody has said anything", () => {
+    expect(stateAfter({ event: "seen_over" }).view).toMatchObject({ name: "ended", broadcast: 0 });
+    expect(stateAfter({ event: "seen_over" }, established("completed", 4)).view).toMatchObject({ name: "ended", broadcast: 4 });
+    expect(stateAfter(established("active"), { event: "seen_over" }).view.name).toBe("live");
+  });
+
+  it("tells a viewer without a token from one whose token is not valid", () => {
+    expect(stateAfter({ event: "denied", hasToken: false }).view).toEqual({ name: "denied", hasToken: false });
+    expect(stateAfter(established("active"), { event: "denied", hasToken: true }).view).toEqual({ name: "denied", hasToken: true });
+  });
+
   it("shows the server's complaint until the next connection", () => {
     const complaint: WatchEvent = { event: "error", data: { code: "busy", message: "Too many viewers", recoverable: true } };
     expect(stateAfter(established("active"), complaint).notice).toBe("Too many viewers");
@@ -91,6 +102,8 @@ describe("what the player is told", () => {
     ["plays nothing of a stream that was over before", connecting, over, "stop"],
     ["stops what it tried where the stream never was live", connecting, waiting, "stop"],
     ["stops where there is no such stream", connecting, { name: "not-found" } as View, "stop"],
+    ["stops where this viewer may not watch", live(1), { name: "denied", hasToken: true } as View, "stop"],
+    ["goes live when what seemed over is not", over, live(1), "load"],
     ["leaves an end alone", over, { ...over }, "none"],
   ] as const)("%s", (_name, before, then, order) => {
     expect(decidePlayback(before, then)).toBe(order);

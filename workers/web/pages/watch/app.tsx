@@ -1,10 +1,13 @@
+import type { WatchActions } from "./actions.ts";
 import { Info } from "./info.tsx";
-import { Overlay, type OverlayActions } from "./overlay.tsx";
+import { Overlay } from "./overlay.tsx";
 import type { Snapshot } from "./session.ts";
 import { Stage } from "./stage.tsx";
 
-/** The watch page. */
-export function App({ snapshot, actions }: { snapshot: Snapshot; actions: OverlayActions }) {
+/** The watch page. `actions` are null while nobody is there to carry them out. */
+export function App({ snapshot, actions }: { snapshot: Snapshot; actions: WatchActions | null }) {
+  const { watch, player } = snapshot;
+  const isOver = player.replaying || watch.view.name === "ended";
   return (
     <>
       <header class="top">
@@ -13,8 +16,8 @@ export function App({ snapshot, actions }: { snapshot: Snapshot; actions: Overla
         </a>
       </header>
       <main>
-        <div id="stage" class="stage" data-at-live={snapshot.player.atLive}>
-          <Stage onGoLive={actions.goLive} />
+        <div id="stage" class="stage" data-at-live={player.atLive} data-over={isOver}>
+          <Stage />
           <Overlay snapshot={snapshot} actions={actions} />
         </div>
         <Info snapshot={snapshot} />

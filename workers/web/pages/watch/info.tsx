@@ -10,19 +10,20 @@ const BADGES = {
   reconnecting: "Reconnecting",
   ended: "Ended",
   "not-found": null,
+  denied: null,
 } as const;
 
 /** Below the picture: title, state, audience, and a button that copies the address. */
 export function Info({ snapshot }: { snapshot: Snapshot }) {
-  const { watch, socket } = snapshot;
-  const badge = BADGES[watch.view.name];
-  if (watch.view.name === "not-found") return null;
+  const { watch, socket, player } = snapshot;
+  const badge = player.replaying ? "Recording" : BADGES[watch.view.name];
+  if (watch.view.name === "not-found" || watch.view.name === "denied") return null;
   return (
     <section class="info" aria-label="About this stream">
       <div class="info-main">
         <h1>{watch.title ?? "\u00a0"}</h1>
         <div class="facts">
-          {badge && <span class={`badge badge-${watch.view.name}`}>{badge}</span>}
+          {badge && <span class={`badge badge-${player.replaying ? "recording" : watch.view.name}`}>{badge}</span>}
           <span class="viewers" aria-live="polite">
             <EyeIcon />
             {`${formatCount(watch.viewers)} watching`}
@@ -41,7 +42,8 @@ const COPIED_MS = 2_000;
 function CopyLink() {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
-    await copyText(location.href);
+    // Without a fragment: it may have held the viewer's own right to watch.
+    await copyText(location.origin + location.pathname);
     setCopied(true);
     setTimeout(() => setCopied(false), COPIED_MS);
   };

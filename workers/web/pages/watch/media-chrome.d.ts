@@ -18,6 +18,7 @@ interface MediaControllerAttributes extends MediaAttributes {
 declare module "preact" {
   namespace JSX {
     interface IntrinsicElements {
+      "media-airplay-button": MediaAttributes;
       "media-controller": MediaControllerAttributes;
       "media-control-bar": MediaAttributes;
       "media-fullscreen-button": MediaAttributes;

@@ -1,22 +1,26 @@
-import type { Engine, OnFailure } from "./engine.ts";
+import type { Engine, EngineHandlers } from "./engine.ts";
+import type { SeekWindow } from "./place.ts";
+import type { Failure } from "./recovery.ts";
+import { lookUpPlaylist } from "./stream-lookup.ts";
 
 /** How far behind the end of its seekable range a browser plays by itself, seconds: PART-HOLD-BACK and some. */
 const EDGE_SECONDS = 2;
 
-/** Playback by the browser, as on iPhones without Managed Media Source. */
+/** Playback by the browser, as on iPhones without Managed Media Source. It chooses the quality, and keeps its place, by itself. */
 export class NativeEngine implements Engine {
   readonly #video: HTMLVideoElement;
   readonly #url: string;
-  readonly #onError: () => void;
+  readonly #handlers: EngineHandlers;
+  readonly #listening = new AbortController();
+  #wasLive = false;
 
-  constructor(video: HTMLVideoElement, url: string, onFailure: OnFailure) {
+  constructor(video: HTMLVideoElement, url: string, handlers: EngineHandlers) {
     this.#video = video;
     this.#url = url;
-    this.#onError = () => {
-      const decoded = video.error?.code === MediaError.MEDIA_ERR_DECODE;
-      onFailure(decoded ? "media" : "manifest");
-    };
-    video.addEventListener("error", this.#onError);
+    this.#handlers = handlers;
+    const { signal } = this.#listening;
+    video.addEventListener("error", () => void this.#failed(), { signal });
+    video.addEventListener("durationchange", () => this.#measured(), { signal });
   }
 
   load(): void {
@@ -36,14 +40,50 @@ export class NativeEngine implements Engine {
     // A browser stops by itself at ENDLIST; taking the source away would lose the last picture.
   }
 
+  follow(): void {
+    // A browser leaves a viewer where he is.
+  }
+
+  chooseQuality(): void {
+    // A browser lets nobody choose.
+  }
+
   get livePosition(): number | null {
+    const { window } = this;
+    if (window === null || Number.isFinite(this.#video.duration)) return null;
+    return Math.max(window.start, window.end - EDGE_SECONDS);
+  }
+
+  get window(): SeekWindow | null {
     const { seekable } = this.#video;
-    return seekable.length > 0 ? seekable.end(seekable.length - 1) - EDGE_SECONDS : null;
+    return seekable.length > 0 ? { start: seekable.start(0), end: seekable.end(seekable.length - 1) } : null;
+  }
+
+  get date(): number | null {
+    return null;
   }
 
   destroy(): void {
-    this.#video.removeEventListener("error", this.#onError);
+    this.#listening.abort();
     this.#video.removeAttribute("src");
     this.#video.load();
+  }
+
+  #measured(): void {
+    const { duration } = this.#video;
+    if (Number.isNaN(duration)) return;
+    const isLive = !Number.isFinite(duration);
+    this.#wasLive ||= isLive;
+    this.#handlers.onMedium(isLive ? "live" : this.#wasLive ? "ended" : "recording");
+  }
+
+  async #failed(): Promise<void> {
+    const isDecoding = this.#video.error?.code === MediaError.MEDIA_ERR_DECODE;
+    this.#handlers.onFailure(isDecoding ? "media" : await this.#explain());
+  }
+
+  async #explain(): Promise<Failure> {
+    const found = await lookUpPlaylist(this.#url);
+    return found === "gone" || found === "denied" ? found : "manifest";
   }
 }

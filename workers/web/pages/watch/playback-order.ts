@@ -21,6 +21,7 @@ export function decidePlayback(before: View, after: View): PlaybackOrder {
       return before.name === "live" || before.name === "reconnecting" ? "drain" : "stop";
     case "waiting":
     case "not-found":
+    case "denied":
       return "stop";
   }
 }

@@ -1,53 +1,63 @@
 import type { Engine } from "./engine.ts";
-import { NativeEngine } from "./native-engine.ts";
+import { decideReturn, decideSeek, EDGE_TOLERANCE_SECONDS, type Place } from "./place.ts";
 import type { PlaybackOrder } from "./playback-order.ts";
+import { INITIAL_STATUS, type PlayerPhase, type PlayerStatus } from "./player-status.ts";
+import { NO_QUALITIES, type Qualities } from "./qualities.ts";
 import { type Failure, type Recovery, RecoveryPolicy } from "./recovery.ts";
 import { StallWatch } from "./stall-watch.ts";
+import { computeTimeline, type Medium, sameTimeline } from "./timeline.ts";
 
-/** What the picture does. `paused` also where the browser refused to start by itself; `ended` when the last frame has been shown. */
-export type PlayerPhase = "idle" | "loading" | "playing" | "paused" | "stalled" | "error" | "ended";
-
-/** What a player shows of itself. */
-export interface PlayerStatus {
-  phase: PlayerPhase;
-  /** Within a few seconds of where a new viewer would start. */
-  atLive: boolean;
+/** What a player tells its owner. */
+export interface PlayerHandlers {
+  onStatus(status: PlayerStatus): void;
+  /** This viewer may not watch. */
+  onDenied(): void;
+  /** Before anybody has said what the stream does: what its address plays is no live broadcast. */
+  onOver(): void;
 }
 
-/** `probe`: nobody has said yet whether there is a stream. */
-type Goal = "probe" | "live" | "hold" | "drain" | "none";
+/** `probe`: nobody has said yet whether there is a stream. `replay`: the viewer asked for the recording. */
+type Goal = "probe" | "live" | "hold" | "drain" | "replay" | "none";
 
 const TICK_MS = 500;
 /** How long after a repair the element's events are still its doing. */
 const REPAIR_MS = 500;
-const LIVE_TOLERANCE_SECONDS = 3;
-/** After the end, a picture that stands still this long has shown all that it will. */
+/** After the end, a picture that stands still this long has shown all that it will; longer where something is left to load. */
 const DRAINED_MS = 3_000;
+const ABANDONED_MS = 15_000;
+/** The last frames of a broadcast may never come: this close to its end nothing is left, seconds. */
+const END_TOLERANCE_SECONDS = 3;
 
-/** Plays one live stream in one video element: starts at once, recovers, follows the live edge, plays out at the end. */
+/** Plays one stream in one video element: starts at once, recovers, keeps its place at the live edge or behind it, plays out at the end. */
 export class Player {
   readonly #video: HTMLVideoElement;
   readonly #url: string;
-  readonly #onStatus: (status: PlayerStatus) => void;
+  readonly #handlers: PlayerHandlers;
   readonly #recovery = new RecoveryPolicy();
   readonly #stalls = new StallWatch();
   #engine: Engine | null = null;
   #engineAsked = false;
   #goal: Goal = "none";
-  #status: PlayerStatus = { phase: "idle", atLive: false };
+  #medium: Medium | null = null;
+  #place: Place = "edge";
+  #status: PlayerStatus = INITIAL_STATUS;
   #hasPlayed = false;
   /** The viewer paused, or the browser wants a gesture before it plays. */
   #awaitsViewer = false;
+  /** The label of the quality that the viewer chose. */
+  #quality: string | null = null;
+  /** When the last picture was made, Unix ms. */
+  #date: number | null = null;
   #retryTimer = 0;
   #repairedAt = Number.NEGATIVE_INFINITY;
   #movedAt = 0;
   #position = 0;
 
   /** @param url the multivariant playlist */
-  constructor(video: HTMLVideoElement, url: string, onStatus: (status: PlayerStatus) => void) {
+  constructor(video: HTMLVideoElement, url: string, handlers: PlayerHandlers) {
     this.#video = video;
     this.#url = url;
-    this.#onStatus = onStatus;
+    this.#handlers = handlers;
     this.#listen();
     window.setInterval(() => this.#tick(), TICK_MS);
   }
@@ -55,8 +65,6 @@ export class Player {
   /** Starts before anything is known of the stream; an order follows when it is. */
   start(): void {
     this.#goal = "probe";
-    // While the engine's code is on its way, the playlist already is: the engine then finds it in the cache.
-    fetch(this.#url).catch(() => {});
     void this.#reload();
   }
 
@@ -64,11 +72,10 @@ export class Player {
   obey(order: PlaybackOrder): void {
     switch (order) {
       case "load":
-        this.#goal = "live";
-        this.#awaitsViewer = false;
-        void this.#rebuild();
+        this.#begin("live");
         break;
       case "resume":
+        if (this.#goal === "none") return this.#begin("live");
         this.#goal = "live";
         if (this.#retryTimer !== 0) this.#recover({ step: this.#hasPlayed ? "restart" : "reload", delayMs: 0 });
         break;
@@ -76,8 +83,8 @@ export class Player {
         this.#goal = "hold";
         break;
       case "drain":
-        this.#goal = "drain";
-        if (this.#video.ended || (this.#status.phase !== "playing" && this.#status.phase !== "stalled")) this.#halt("ended");
+        if (this.#goal !== "none") this.#goal = "drain";
+        if (this.#video.ended || !this.#hasPicture) this.#halt("ended");
         break;
       case "stop":
         this.#halt("idle");
@@ -86,12 +93,58 @@ export class Player {
     }
   }
 
+  /** Plays the recording from its start; called in a gesture of the viewer. */
+  replay(): void {
+    this.#begin("replay");
+  }
+
   /** Jumps to the live edge and plays. */
   goLive(): void {
     this.#awaitsViewer = false;
+    this.#settle("edge");
     const live = this.#engine?.livePosition;
     if (live !== null && live !== undefined) this.#video.currentTime = live;
     this.#play();
+  }
+
+  /** Goes on after a pause. */
+  play(): void {
+    void this.#video.play().catch(() => {});
+  }
+
+  /** Moves on the timeline that the status shows: to `at` seconds behind live, or from the start of what is over. */
+  seek(at: number): void {
+    const { timeline } = this.#status;
+    const window = this.#engine?.window;
+    if (!timeline || !window) return;
+    const live = this.#engine?.livePosition ?? window.end;
+    this.#seekTo(timeline.kind === "live" ? live - at : window.start + at);
+  }
+
+  /** Moves by some seconds, back where negative. */
+  seekBy(seconds: number): void {
+    if (this.#status.timeline !== null) this.#seekTo(this.#video.currentTime + seconds);
+  }
+
+  /** Plays one of the status's qualities, or chooses by itself: null. */
+  chooseQuality(index: number | null): void {
+    this.#quality = this.#status.qualities.choices.find((quality) => quality.index === index)?.label ?? null;
+    this.#engine?.chooseQuality(index);
+  }
+
+  /** What the viewer sees, moving or not. */
+  get #hasPicture(): boolean {
+    const { phase } = this.#status;
+    return phase === "playing" || phase === "stalled" || (phase === "paused" && this.#hasPlayed);
+  }
+
+  #begin(goal: "live" | "replay"): void {
+    this.#goal = goal;
+    this.#awaitsViewer = false;
+    this.#place = "edge";
+    this.#date = null;
+    this.#setStatus({ ...this.#status, replaying: goal === "replay", phase: "loading", timeline: null });
+    void this.#rebuild();
   }
 
   #rebuild(): Promise<void> {
@@ -109,17 +162,22 @@ export class Player {
     if (!this.#engine) {
       if (this.#engineAsked) return;
       this.#engineAsked = true;
-      const engines = await import("./hls-engine.ts").catch(() => null);
-      if (!engines) {
+      const Kind = await importEngine().catch(() => null);
+      if (!Kind) {
         this.#engineAsked = false;
         return this.#failed("network");
       }
-      const Kind = engines.isHlsSupported() ? engines.HlsEngine : NativeEngine;
-      this.#engine = new Kind(this.#video, this.#url, (failure) => this.#failed(failure));
+      this.#engine = new Kind(this.#video, this.#url, {
+        onFailure: (failure) => this.#failed(failure),
+        onMedium: (medium) => this.#playsMedium(medium),
+        onQualities: (qualities) => this.#hasQualities(qualities),
+      });
       if (this.#goal === "none") return;
     }
     this.#repairedAt = performance.now();
-    this.#engine.load();
+    this.#medium = null;
+    this.#engine.follow(this.#place === "edge");
+    this.#engine.load(this.#place === "behind" || this.#goal === "replay" ? this.#date : null);
     this.#play();
   }
 
@@ -133,12 +191,44 @@ export class Player {
     });
   }
 
+  #playsMedium(medium: Medium): void {
+    const before = this.#medium;
+    this.#medium = medium;
+    if (medium === "live" || before === "live") return;
+    if (this.#goal === "probe") {
+      this.#halt("idle");
+      this.#handlers.onOver();
+    } else if (this.#goal === "live" || this.#goal === "hold") {
+      // A cache on the way still has the broadcast before this one.
+      this.#engine?.halt();
+      this.#failed("manifest");
+    }
+  }
+
+  #hasQualities(qualities: Qualities): void {
+    this.#setStatus({ ...this.#status, qualities });
+    // A player that starts anew knows nothing of the viewer's choice.
+    const wanted = qualities.choices.find(({ label }) => label === this.#quality);
+    if (wanted && qualities.chosen === null) this.#engine?.chooseQuality(wanted.index);
+  }
+
   #failed(failure: Failure): void {
     if (this.#goal === "none") return;
-    if (this.#goal === "drain") return this.#halt("ended");
-    if (failure !== "manifest" && !this.#awaitsViewer) this.#setPhase("error");
-    const eager = this.#goal === "live" || this.#goal === "hold";
-    this.#recover(this.#recovery.decide(failure, eager, performance.now()));
+    if (failure === "denied") {
+      this.#halt("idle");
+      return this.#handlers.onDenied();
+    }
+    if (this.#goal === "drain" && (failure === "gone" || this.#isAtEnd())) return this.#halt("ended");
+    const isExpected = this.#goal === "live" || this.#goal === "hold";
+    if (failure === "gone" && !isExpected) {
+      const wasProbe = this.#goal === "probe";
+      this.#halt("ended");
+      return wasProbe ? this.#handlers.onOver() : undefined;
+    }
+    // Whoever says that the stream is live knows better than an answer that says it is over.
+    const passing = failure === "gone" ? "manifest" : failure;
+    if (passing !== "manifest" && !this.#awaitsViewer) this.#setPhase("error");
+    this.#recover(this.#recovery.decide(passing, isExpected, performance.now()));
   }
 
   #recover({ step, delayMs }: Recovery): void {
@@ -160,23 +250,60 @@ export class Player {
     window.clearTimeout(this.#retryTimer);
     this.#retryTimer = 0;
     this.#engine?.halt();
+    this.#video.autoplay = false;
     this.#video.pause();
-    this.#setPhase(phase);
+    this.#setStatus({ ...this.#status, phase, atLive: false, timeline: null, qualities: NO_QUALITIES });
+  }
+
+  #seekTo(target: number): void {
+    const { engine, video } = { engine: this.#engine, video: this.#video };
+    if (!engine?.window) return;
+    const { place, seekTo } = decideSeek(target, engine.window, engine.livePosition);
+    this.#settle(place);
+    video.currentTime = seekTo;
+    this.#movedAt = performance.now();
+    this.#showPlace();
+  }
+
+  #settle(place: Place): void {
+    this.#place = place;
+    this.#engine?.follow(place === "edge" && !this.#awaitsViewer);
   }
 
   #tick(): void {
     const nowMs = performance.now();
     const { currentTime } = this.#video;
-    if (currentTime !== this.#position) this.#movedAt = nowMs;
+    if (currentTime !== this.#position || this.#awaitsViewer) this.#movedAt = nowMs;
     this.#position = currentTime;
-    if (this.#goal === "drain" && nowMs - this.#movedAt > DRAINED_MS) return this.#halt("ended");
+    // Who pauses just after a repair is heard late.
+    if (!this.#awaitsViewer && this.#status.phase === "playing" && this.#isPausedByViewer()) this.#awaitViewer();
+    if (this.#hasPicture) this.#date = this.#engine?.date ?? this.#date;
+    const patience = this.#isAtEnd() ? DRAINED_MS : ABANDONED_MS;
+    if (this.#goal === "drain" && nowMs - this.#movedAt > patience) return this.#halt("ended");
     const due = this.#goal === "live" && !this.#awaitsViewer && this.#retryTimer === 0;
     const step = this.#stalls.look({ nowMs, positionSeconds: currentTime, due });
     const live = this.#engine?.livePosition ?? null;
     if (step === "restart" || step === "rebuild") this.#recover({ step, delayMs: 0 });
-    else if (step === "seek_live" && live !== null && live > currentTime) this.goLive();
-    const atLive = this.#status.phase === "playing" && (live === null || live - currentTime < LIVE_TOLERANCE_SECONDS);
-    if (atLive !== this.#status.atLive) this.#setStatus({ ...this.#status, atLive });
+    else if (step === "seek_live" && this.#place === "edge" && live !== null && live > currentTime) this.goLive();
+    // The window left him behind, and the engine brought him to the edge.
+    if (this.#place === "behind" && !this.#awaitsViewer && live !== null && currentTime > live - 1) this.#settle("edge");
+    this.#showPlace();
+  }
+
+  #showPlace(): void {
+    const { currentTime } = this.#video;
+    const live = this.#engine?.livePosition ?? null;
+    const isHeld = this.#status.phase === "playing" && this.#place === "edge";
+    const atLive = isHeld && (live === null || live - currentTime < EDGE_TOLERANCE_SECONDS);
+    const canMove = this.#hasPicture || this.#status.timeline !== null;
+    const timeline = canMove ? computeTimeline(this.#medium, currentTime, this.#engine?.window ?? null, live) : null;
+    if (atLive === this.#status.atLive && sameTimeline(timeline, this.#status.timeline)) return;
+    this.#setStatus({ ...this.#status, atLive, timeline });
+  }
+
+  #isAtEnd(): boolean {
+    const end = this.#engine?.window?.end;
+    return end === undefined || end - this.#video.currentTime < END_TOLERANCE_SECONDS;
   }
 
   #listen(): void {
@@ -191,24 +318,40 @@ export class Player {
     video.addEventListener("emptied", () => {
       if (this.#status.phase === "playing" || this.#status.phase === "stalled") this.#setPhase("loading");
     });
-    video.addEventListener("play", () => {
-      this.#awaitsViewer = false;
-    });
+    video.addEventListener("play", () => this.#returned());
     video.addEventListener("pause", () => {
-      // A repair pauses too: only a picture that could go on was paused by the viewer.
-      const couldPlay = video.error === null && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
-      if (this.#goal === "none" || video.ended || !couldPlay || performance.now() - this.#repairedAt < REPAIR_MS) return;
-      this.#awaitViewer();
+      if (this.#isPausedByViewer()) this.#awaitViewer();
     });
     video.addEventListener("ended", () => {
       // Reached before anybody said that the broadcast is over: the drain order, a moment away, sees it.
-      if (this.#goal === "drain") this.#halt("ended");
+      if (this.#goal === "drain" || this.#goal === "replay") this.#halt("ended");
     });
   }
 
+  /** A repair pauses too: only a picture that could go on was paused by the viewer. */
+  #isPausedByViewer(): boolean {
+    const { paused, ended, error, readyState } = this.#video;
+    const couldPlay = error === null && readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    return this.#goal !== "none" && paused && !ended && couldPlay && performance.now() - this.#repairedAt >= REPAIR_MS;
+  }
+
+  /** The picture stands until the viewer says otherwise, and nobody moves it away under him. */
   #awaitViewer(): void {
     this.#awaitsViewer = true;
+    this.#settle(this.#place);
     this.#setPhase("paused");
+  }
+
+  #returned(): void {
+    if (!this.#awaitsViewer) return;
+    this.#awaitsViewer = false;
+    if (this.#goal !== "live" && this.#goal !== "hold" && this.#goal !== "probe") return;
+    const live = this.#engine?.livePosition ?? null;
+    // Who has seen nothing yet misses nothing.
+    if (!this.#hasPlayed) return this.goLive();
+    const { place, seekTo } = decideReturn(this.#video.currentTime, this.#engine?.window ?? null, live);
+    this.#settle(place);
+    if (seekTo !== null) this.#video.currentTime = seekTo;
   }
 
   #progressed(): void {
@@ -224,6 +367,12 @@ export class Player {
 
   #setStatus(status: PlayerStatus): void {
     this.#status = status;
-    this.#onStatus(status);
+    this.#handlers.onStatus(status);
   }
+}
+
+/** hls.js where it runs, else the browser's own player. */
+async function importEngine() {
+  const { HlsEngine, isHlsSupported } = await import("./hls-engine.ts");
+  return isHlsSupported() ? HlsEngine : (await import("./native-engine.ts")).NativeEngine;
 }

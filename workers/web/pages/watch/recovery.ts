@@ -1,5 +1,11 @@
-/** Where a fatal playback error stands. `manifest`: there is nothing to play from, yet or any more. */
-export type Failure = "manifest" | "network" | "media" | "other";
+/** A failure that time does not heal: the broadcast is over and was not kept, or this viewer may not watch. */
+export type FinalFailure = "gone" | "denied";
+
+/** A failure that may pass. `manifest`: there is nothing to play from, yet or any more. */
+export type PassingFailure = "manifest" | "network" | "media" | "other";
+
+/** Where a fatal playback error stands. */
+export type Failure = FinalFailure | PassingFailure;
 
 /**
  * `restart` loading, `recover` the media element, `swap` the audio codec and recover, `reload` the manifest, or `rebuild`
@@ -23,7 +29,7 @@ export class RecoveryPolicy {
   #lastAt = Number.NEGATIVE_INFINITY;
 
   /** @param eager the stream is known to be live, so a missing manifest is a matter of moments */
-  decide(failure: Failure, eager: boolean, nowMs: number): Recovery {
+  decide(failure: PassingFailure, eager: boolean, nowMs: number): Recovery {
     if (nowMs - this.#lastAt > RELAPSE_MS + MAX_DELAY_MS) this.#failures = this.#mediaFailures = 0;
     this.#lastAt = nowMs;
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++);

@@ -7,7 +7,9 @@ export type View =
   | { name: "live"; broadcast: number | null }
   | { name: "reconnecting"; broadcast: number }
   | { name: "ended"; broadcast: number; durationSeconds: number | null; reason: string | null }
-  | { name: "not-found" };
+  | { name: "not-found" }
+  /** Only for viewers with a token: this page has none, or one that is not valid (any more). */
+  | { name: "denied"; hasToken: boolean };
 
 /** All that a watch page shows about its stream. */
 export interface WatchState {
@@ -31,6 +33,9 @@ export type WatchEvent =
   | Pick<ServerFrame & { event: "stream_ended" }, "event" | "data">
   | Pick<ServerFrame & { event: "error" }, "event" | "data">
   | { event: "not_found" }
+  | { event: "denied"; hasToken: boolean }
+  /** The stream's address plays nothing live, though no socket has said anything. */
+  | { event: "seen_over" }
   /** The video plays though no socket has said anything. */
   | { event: "seen_playing" };
 
@@ -59,6 +64,11 @@ export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
       return { ...state, notice: event.data.message };
     case "not_found":
       return { ...state, view: { name: "not-found" } };
+    case "denied":
+      return { ...state, view: { name: "denied", hasToken: event.hasToken } };
+    case "seen_over":
+      if (state.view.name !== "connecting") return state;
+      return { ...state, view: { name: "ended", broadcast: 0, durationSeconds: null, reason: null } };
     case "seen_playing":
       return state.view.name === "connecting" ? { ...state, view: { name: "live", broadcast: null } } : state;
   }

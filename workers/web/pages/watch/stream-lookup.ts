@@ -1,11 +1,47 @@
 const TIMEOUT_MS = 5_000;
 
-/** Whether the socket of a stream leads anywhere; a browser does not say why one did not open. True where nothing answers. */
-export async function streamExists(id: string): Promise<boolean> {
+/** What an address leads to: `absent` for 404, `denied` for 401, `gone` for 410; `unknown` where nothing answers. */
+export type Found = "there" | "absent" | "denied" | "gone" | "unknown";
+
+/** Whether the socket of a stream leads anywhere; a browser does not say why one did not open. */
+export async function lookUpStream(id: string, token: string | null): Promise<Found> {
+  const query = token === null ? "" : `?token=${token}`;
+  const answer = await ask(`/api/v1/streams/${id}/ws${query}`);
+  return answer === null ? "unknown" : foundOf(answer.status);
+}
+
+/** What stands at a multivariant playlist's address; the browser's own player does not say why it failed. */
+export async function lookUpPlaylist(url: string): Promise<Found> {
+  const answer = await ask(url);
+  return answer === null ? "unknown" : foundOf(answer.status);
+}
+
+/** Whether the address of an ended stream plays a recording: `there`, `gone`, or not (yet): `unknown`. */
+export async function lookUpRecording(url: string): Promise<Found> {
+  const answer = await ask(url);
+  if (answer === null || !answer.ok) return answer === null ? "unknown" : foundOf(answer.status);
+  const text = await answer.text().catch(() => "");
+  return /^[^#\n]*\/recording\.m3u8$/m.test(text) ? "there" : "unknown";
+}
+
+function foundOf(status: number): Found {
+  switch (status) {
+    case 401:
+    case 403:
+      return "denied";
+    case 404:
+      return "absent";
+    case 410:
+      return "gone";
+    default:
+      return status >= 500 ? "unknown" : "there";
+  }
+}
+
+async function ask(url: string): Promise<Response | null> {
   try {
-    const answer = await fetch(`/api/v1/streams/${id}/ws`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return answer.status !== 404;
+    return await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
   } catch {
-    return true;
+    return null;
   }
 }
