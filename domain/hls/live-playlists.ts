@@ -143,15 +143,14 @@ function expectedDuration(timeline: Timeline, rendition: string, facts: Broadcas
   return durations.length === 0 ? facts.targetDuration : Math.max(...durations);
 }
 
+/** How far the other renditions are (PL10). A segment without parts, as a gap is, counts as one part: who asks for the next gets what follows it. */
 function composeReports(timeline: Timeline, rendition: string, facts: BroadcastFacts): RenditionReport[] {
   return Object.keys(facts.partTargets)
     .filter((other) => other !== rendition)
     .map((other) => {
+      const uri = `../${other}/index.m3u8`;
       const { msn, part } = timeline.newest(other);
-      const { complete, partsOf, openParts } = timeline.head(other);
-      if (!facts.parts) return { uri: `../${other}/index.m3u8`, lastMsn: complete, lastPart: null };
-      const hasParts = openParts > 0 || partsOf(complete) > 0;
-      return { uri: `../${other}/index.m3u8`, lastMsn: msn, lastPart: hasParts ? part : null };
+      return facts.parts ? { uri, lastMsn: msn, lastPart: part } : { uri, lastMsn: timeline.head(other).complete, lastPart: null };
     });
 }
 
