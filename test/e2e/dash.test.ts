@@ -10,6 +10,8 @@ import { launchBrowser } from "./browser.ts";
 
 const DASH_JS = readFileSync(join(ROOT, "node_modules", "dashjs", "dist", "modern", "umd", "dash.all.min.js"), "utf8");
 const soon = { timeout: 20_000, interval: 100 };
+/** dash.js takes its time to jump over the hole that a reconnect leaves. */
+const patient = { timeout: 45_000, interval: 100 };
 
 let platform: Platform;
 let browser: Browser;
@@ -85,13 +87,13 @@ describe("dash.js", () => {
 
     await first.crash();
     const second = encode(stream_key);
-    await expect.poll(async () => (await look(page)).period, soon).toBe("2");
+    await expect.poll(async () => (await look(page)).period, patient).toBe("2");
     const resumed = await look(page);
-    await expect.poll(async () => (await look(page)).frames, soon).toBeGreaterThan(resumed.frames + 60);
+    await expect.poll(async () => (await look(page)).frames, patient).toBeGreaterThan(resumed.frames + 60);
     expect(await manifest(id)).toMatch(/<Period id="1" start="PT0S">[\s\S]*<Period id="2" start="PT[\d.]+S">/);
 
     await second.stop();
-    await expect.poll(async () => (await look(page)).ended, soon).toBe(true);
+    await expect.poll(async () => (await look(page)).ended, patient).toBe(true);
     expect(await manifest(id)).toMatch(/type="static" mediaPresentationDuration="PT[\d.]+S"/);
     await page.close();
   });
@@ -108,11 +110,13 @@ describe("ffmpeg's reader", () => {
     expect(live.find((stream) => stream.codec_name === "h264")?.nb_read_packets).toBeGreaterThan(60);
     await encoder.stop();
     await expect.poll(() => manifest(id), soon).toContain('type="static"');
-    const hls = await probe([`${platform.site}/hls/${id}/index.m3u8`]);
-    const dash = await probe([url]);
-    const frames = (streams: Probed[], codec: string) => streams.find((stream) => stream.codec_name === codec)?.nb_read_packets;
-    expect(frames(dash, "h264")).toBe(frames(hls, "h264"));
-    expect(frames(dash, "aac")).toBe(frames(hls, "aac"));
+    // One track at a time: of several, ffmpeg's reader stops with the one that ends first.
+    for (const track of ["v", "a"]) {
+      const [hls] = await probe(["-select_streams", track, `${platform.site}/hls/${id}/index.m3u8`]);
+      const [dash] = await probe(["-select_streams", track, url]);
+      expect(dash?.nb_read_packets).toBeGreaterThan(60);
+      expect(dash).toEqual(hls);
+    }
   });
 });
 
