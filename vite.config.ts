@@ -1,5 +1,10 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defineConfig, type Plugin } from "vite";
+import { promisify } from "node:util";
+import { build, defineConfig, type Plugin } from "vite";
 
 function path(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));
@@ -26,10 +31,54 @@ function preloadHls(): Plugin {
   };
 }
 
+/** Modules of the client whose types its users see. */
+const CLIENT_TYPES = ["stream-events", "socket-environment", "playback-report", "address", "stream-socket"];
+
+/** Adds the client of the stream's socket as one file of a lasting name, with its types beside it. The pages have a copy of their own, as old as they are. */
+function streamClient(): Plugin {
+  return {
+    name: "stream-client",
+    async generateBundle() {
+      const [source, types] = await Promise.all([buildClient(), declareClient()]);
+      this.emitFile({ type: "asset", fileName: "client/stream-socket.js", source });
+      this.emitFile({ type: "asset", fileName: "client/stream-socket.d.ts", source: types });
+    },
+  };
+}
+
+async function buildClient(): Promise<string> {
+  const built = await build({
+    configFile: false,
+    logLevel: "warn",
+    build: {
+      write: false,
+      target: "es2022",
+      minify: false,
+      lib: { entry: path("workers/web/client/stream-socket.ts"), formats: ["es"], fileName: "stream-socket" },
+    },
+  });
+  const [chunk, ...others] = [built].flat().flatMap((result) => ("output" in result ? result.output : []));
+  if (chunk?.type !== "chunk" || others.length > 0) throw new Error("The client of the stream's socket is not one file");
+  return chunk.code;
+}
+
+/** The declarations of what users see, in one file. */
+async function declareClient(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "nova-client-"));
+  try {
+    const options = ["-p", path("workers/web/client/tsconfig.json"), "--outDir", directory];
+    await promisify(execFile)(process.execPath, [path("node_modules/typescript/bin/tsc"), ...options]);
+    const texts = await Promise.all(CLIENT_TYPES.map((name) => readFile(join(directory, "workers/web/client", `${name}.d.ts`), "utf8")));
+    return texts.join("").replaceAll(/^(import|export (type )?\{)[^;]*;\n/gm, "");
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
 /** The web pages, built to static assets. */
 export default defineConfig({
   root: path("workers/web/pages"),
-  plugins: [preloadHls()],
+  plugins: [preloadHls(), streamClient()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     outDir: path("dist/pages"),

@@ -33,7 +33,13 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { MIGRATIONS: await readD1Migrations("migrations"), PLAYBACK_KEYS: JSON.stringify({ keys: playbackKeys }) },
+              bindings: {
+                MIGRATIONS: await readD1Migrations("migrations"),
+                PLAYBACK_KEYS: JSON.stringify({ keys: playbackKeys }),
+                ANALYTICS_SINK: "memory",
+                // So that a test can fill an object.
+                SHARD_THRESHOLD: "20",
+              },
             },
           })),
         ],

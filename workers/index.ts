@@ -2,12 +2,16 @@ import { Hono } from "hono";
 import { health } from "./api/health.ts";
 import { playbackTokens } from "./api/playback-tokens.ts";
 import { api } from "./api/streams.ts";
+import { beacon } from "./audience/beacon.ts";
+import { metadata } from "./audience/metadata.ts";
+import { viewers } from "./audience/viewers.ts";
 import { events } from "./events/socket.ts";
 import { originLink } from "./origin-link/routes.ts";
 import { playback } from "./playback/routes.ts";
 import { answerError, type Surface } from "./surface.ts";
 import { answerNotFound, web } from "./web/routes.ts";
 
+export { AudienceShard } from "../durable-objects/audience-shard/audience-shard.ts";
 export { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
 export { Media } from "./playback/media.ts";
 
@@ -21,6 +25,9 @@ app.notFound(answerNotFound);
 app.onError((error, c) => answerError(error, c));
 app.route("/origin/v1", originLink);
 app.route("/api/v1", events);
+app.route("/api/v1", beacon);
+app.route("/api/v1", viewers);
+app.route("/api/v1", metadata);
 app.route("/api/v1", playbackTokens);
 app.route("/api/v1", api);
 app.route("/", playback);

@@ -2,6 +2,8 @@ import type { Millis } from "../time.ts";
 
 /** A viewer with no ping for this long is gone: a half-open socket never says so itself. */
 export const SILENT_AFTER_MS: Millis = 65_000;
+/** How long viewers who lost their socket to a restart of ours are waited for. */
+export const GRACE_MS: Millis = 20_000;
 
 interface Presence<Socket> {
   socket: Socket;
@@ -15,33 +17,29 @@ interface Presence<Socket> {
  */
 export class Audience<Socket> {
   readonly #viewers = new Map<string, Presence<Socket>>();
-  #peak = 0;
-
-  /** @param peak the highest count of the broadcast so far, as it was kept */
-  constructor(peak = 0) {
-    this.#peak = peak;
-  }
+  /** Viewers whose socket our own restart took, and until when each is waited for. None of them has a socket. */
+  readonly #expected = new Map<string, Millis>();
 
   /** Distinct viewers with an open socket. */
-  get count(): number {
+  get connected(): number {
     return this.#viewers.size;
   }
 
-  /** The highest count of the broadcast. */
-  get peak(): number {
-    return this.#peak;
+  /** Those, and who is waited for. */
+  get count(): number {
+    return this.#viewers.size + this.#expected.size;
   }
 
-  /** A new broadcast counts its peak from those who already wait. */
-  restartPeak(): void {
-    this.#peak = this.count;
+  /** A viewer's open socket; null without one. */
+  socketOf(viewer: string): Socket | null {
+    return this.#viewers.get(viewer)?.socket ?? null;
   }
 
   /** A viewer's socket is open. Returns the socket that it takes the place of, to be closed. */
   join(viewer: string, socket: Socket, at: Millis): Socket | null {
     const replaced = this.#viewers.get(viewer)?.socket ?? null;
+    this.#expected.delete(viewer);
     this.#viewers.set(viewer, { socket, seenAt: at });
-    this.#peak = Math.max(this.#peak, this.count);
     return replaced === socket ? null : replaced;
   }
 
@@ -51,22 +49,35 @@ export class Audience<Socket> {
     return this.#viewers.delete(viewer);
   }
 
-  /** Removes those who have been silent too long and returns their sockets. `lastPing` gives a socket's newest sign of life, or null. */
-  sweep(now: Millis, lastPing: (socket: Socket) => Millis | null): Socket[] {
-    const gone: Socket[] = [];
+  /** A viewer that our own restart cut off counts until then, unless it is back. */
+  expect(viewer: string, until: Millis): void {
+    if (!this.#viewers.has(viewer)) this.#expected.set(viewer, until);
+  }
+
+  /** A viewer that is waited for has turned up elsewhere. Returns whether it was waited for. */
+  giveUp(viewer: string): boolean {
+    return this.#expected.delete(viewer);
+  }
+
+  /** Removes those who have been silent, or away, too long, and returns them. `lastPing` gives a socket's newest sign of life, or null. */
+  sweep(now: Millis, lastPing: (socket: Socket) => Millis | null): { silent: Socket[]; lapsed: string[] } {
+    const silent: Socket[] = [];
     for (const [viewer, presence] of this.#viewers) {
       presence.seenAt = Math.max(presence.seenAt, lastPing(presence.socket) ?? 0);
       if (now - presence.seenAt < SILENT_AFTER_MS) continue;
       this.#viewers.delete(viewer);
-      gone.push(presence.socket);
+      silent.push(presence.socket);
     }
-    return gone;
+    const lapsed = [...this.#expected].filter(([, until]) => until <= now).map(([viewer]) => viewer);
+    for (const viewer of lapsed) this.#expected.delete(viewer);
+    return { silent, lapsed };
   }
 
-  /** When the next viewer falls silent if none pings any more; null without viewers. As of the last sweep. */
+  /** When the next viewer has been silent, or away, too long if nothing is heard any more; null where nobody can be. As of the last sweep. */
   nextSweepAt(): Millis | null {
-    let oldest: Millis | null = null;
-    for (const { seenAt } of this.#viewers.values()) oldest = Math.min(oldest ?? seenAt, seenAt);
-    return oldest === null ? null : oldest + SILENT_AFTER_MS;
+    let due: Millis | null = null;
+    for (const { seenAt } of this.#viewers.values()) due = Math.min(due ?? Number.POSITIVE_INFINITY, seenAt + SILENT_AFTER_MS);
+    for (const until of this.#expected.values()) due = Math.min(due ?? until, until);
+    return due;
   }
 }

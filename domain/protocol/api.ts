@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { StreamStatus } from "./events.ts";
+import { StreamStatus, type Viewers } from "./events.ts";
 
 /** Text for people: well-formed, without control characters. */
 function words(maxLength: number) {
@@ -73,6 +73,8 @@ export interface StreamResource {
   broadcast: number;
   viewer_count: number;
   peak_viewers: number;
+  /** Where one stream is asked for: who watches, as its object knows. */
+  viewers?: Viewers;
   /** Why the latest broadcast ended, where it did. */
   end_reason: string | null;
   started_at: string | null;

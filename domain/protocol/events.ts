@@ -1,8 +1,11 @@
 import { z } from "zod";
 
 /**
- * The WebSocket of a stream, `GET /api/v1/streams/{stream}/ws?viewer={id}`: text frames, JSON `{event, seq, data}`.
- * `seq` rises by one within an `instance`. A client sends the text `ping` at least every `ping_interval_ms` and gets `pong`.
+ * The WebSocket of a stream, `GET /api/v1/streams/{stream}/ws?viewer={id}[&resume={instance}.{seq}]`: text frames, JSON `{event, seq, data}`.
+ *
+ * Events are numbered: `seq` rises by one within an `instance`, and everybody sees the same ones. Three frames are for one socket only
+ * and carry the number of the event that they follow: `connection_established`, `gap` and `error`. A client sends the text `ping` at least
+ * every `ping_interval_ms` and gets `pong`; it acknowledges what it has read each `ack_bytes` (docs/websocket.md).
  */
 
 /** A stream's status, as the API and the events name it. */
@@ -16,6 +19,22 @@ const count = z.number().int().nonnegative();
 const timestamp = z.iso.datetime();
 const streamId = z.string();
 
+/** Who watches. */
+export const Viewers = z.object({
+  /** Distinct viewers whose socket is open and answers. */
+  connected: count,
+  /** `connected`, and those who lost their socket to a restart of ours less than 20 s ago: the `viewer_count`. */
+  sockets: count,
+  /** Players without a socket, by their playlist requests of the last half minute; an estimate where they are very many. */
+  pull: count,
+});
+export type Viewers = z.infer<typeof Viewers>;
+
+/** How well the encoder's stream arrives. */
+export const Health = z.enum(["good", "fair", "poor"]);
+export type Health = z.infer<typeof Health>;
+
+const counts = { viewer_count: count, peak_viewers: count, viewers: Viewers };
 const lifecycle = { stream_id: streamId, broadcast: count, timestamp };
 
 const eventData = {
@@ -30,13 +49,14 @@ const eventData = {
       ended_at: timestamp.nullable(),
       end_reason: z.string().nullable(),
     }),
-    viewer_count: count,
-    peak_viewers: count,
+    ...counts,
     /** Names of the video renditions that can be chosen. */
     qualities: z.array(z.string()),
     ping_interval_ms: count,
+    /** After how many bytes of frames a client is to acknowledge; with four times as many unacknowledged it is dropped. */
+    ack_bytes: count,
   }),
-  viewer_count_changed: z.object({ stream_id: streamId, viewer_count: count, peak_viewers: count, timestamp }),
+  viewer_count_changed: z.object({ stream_id: streamId, ...counts, timestamp }),
   stream_started: z.object(lifecycle),
   stream_reconnecting: z.object({
     ...lifecycle,
@@ -44,6 +64,18 @@ const eventData = {
     /** The broadcast completes then, if no encoder comes back. */ deadline: timestamp,
   }),
   stream_ended: z.object({ ...lifecycle, duration_seconds: z.number().nonnegative(), peak_viewers: count, reason: z.string() }),
+  quality_changed: z.object({ stream_id: streamId, qualities: z.array(z.string()), reason: z.string(), timestamp }),
+  /** Every 5 s of a live broadcast. */
+  bitrate_update: z.object({
+    bitrate_kbps: z.number().nonnegative(),
+    fps: z.number().nonnegative(),
+    dropped_frames: count,
+    health: Health,
+  }),
+  /** What the broadcaster sends along: `at` is the program date time that it belongs to. */
+  timed_metadata: z.object({ at: timestamp, payload: z.json() }),
+  /** What a resuming client missed and cannot have; the next event is `to` + 1. */
+  gap: z.object({ from: count, to: count }),
   error: z.object({ code: z.string(), message: z.string(), recoverable: z.boolean() }),
 } as const;
 
@@ -58,6 +90,10 @@ export const ServerFrame = z.discriminatedUnion("event", [
   frame("stream_started"),
   frame("stream_reconnecting"),
   frame("stream_ended"),
+  frame("quality_changed"),
+  frame("bitrate_update"),
+  frame("timed_metadata"),
+  frame("gap"),
   frame("error"),
 ]);
 export type ServerFrame = z.infer<typeof ServerFrame>;
@@ -65,18 +101,46 @@ export type ServerFrame = z.infer<typeof ServerFrame>;
 type Unnumbered<Frame> = Frame extends { seq: number } ? Omit<Frame, "seq"> : never;
 /** A frame before its socket's instance numbers it. */
 export type ServerEvent = Unnumbered<ServerFrame>;
+/** The frames that are for one socket only. */
+export type PersonalEvent = Extract<ServerEvent, { event: "connection_established" | "gap" | "error" }>;
+/** The events that everybody is told, each with a number of its own. */
+export type SharedEvent = Exclude<ServerEvent, PersonalEvent>;
 
-/** What a client may send besides `ping`, at most every 10 s. */
-export const ClientFrame = z.object({
+/** Where a client left off: `{instance}.{seq}`. */
+export const ResumePoint = z
+  .string()
+  .regex(/^[0-9a-f-]{36}\.\d{1,15}$/)
+  .transform((text) => ({ instance: text.slice(0, 36), seq: Number(text.slice(37)) }));
+export type ResumePoint = z.output<typeof ResumePoint>;
+
+/** What a player does, told at most every 10 s; more often is not heard. */
+export const PlaybackFrame = z.object({
   type: z.literal("playback"),
   rendition: z.string().max(16),
   buffered_ms: z.number().nonnegative(),
   latency_ms: z.number().nonnegative().nullable(),
+  /** Since the page was opened. */
   stalls: count,
+  /** Changes of the rendition since the page was opened. */
+  switches: count.default(0),
 });
+export type PlaybackFrame = z.infer<typeof PlaybackFrame>;
+
+/** The client has read everything up to the event `seq`. */
+export const AckFrame = z.object({ type: z.literal("ack"), seq: count });
+
+/** What a client may send besides `ping`: at most 10 messages in 10 s. */
+export const ClientFrame = z.discriminatedUnion("type", [PlaybackFrame, AckFrame]);
+export type ClientFrame = z.infer<typeof ClientFrame>;
 
 /** How often a client pings. */
 export const PING_INTERVAL_MS = 25_000;
+/** How many bytes of frames a client reads between two acknowledgements. */
+export const ACK_BYTES = 16_384;
+/** A client with so many bytes unacknowledged does not read: it is dropped. */
+export const MAX_UNACKNOWLEDGED_BYTES = 65_536;
+/** How long what was said can be had again. */
+export const REPLAY_MS = 120_000;
 
 /** Why the server closes a socket. */
 export const CloseCode = {
@@ -92,4 +156,8 @@ export const CloseCode = {
   replaced: 4001,
   /** No ping for 65 s. */
   silent: 4002,
+  /** 64 KiB unacknowledged: reconnect with `resume`. */
+  slow: 4003,
+  /** Another socket of the same viewer was opened elsewhere in the same moment: whoever still wants one reconnects. */
+  contested: 4004,
 } as const;

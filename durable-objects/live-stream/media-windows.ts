@@ -22,6 +22,12 @@ export class MediaWindows {
     return this.get(this.#numbers.at(-1) ?? 0);
   }
 
+  /** Names of the video renditions of the newest broadcast. */
+  get qualities(): string[] {
+    const tracks = this.current?.tracks.tracks ?? [];
+    return tracks.filter((track) => track.kind === "video").map((track) => track.name);
+  }
+
   /** All that is kept, oldest first. */
   get all(): MediaWindow[] {
     return this.#numbers.map((number) => this.get(number)).filter((media) => media !== null);

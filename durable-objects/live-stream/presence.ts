@@ -1,105 +1,200 @@
 import { Announcer } from "../../domain/audience/announcer.ts";
-import { Audience } from "../../domain/audience/audience.ts";
-import { CloseCode, type ServerEvent } from "../../domain/protocol/events.ts";
-import type { Millis } from "../../domain/time.ts";
-import { Sockets } from "./sockets.ts";
+import { METADATA_LIMIT, type MessageBudget, spendMessage } from "../../domain/audience/message-limit.ts";
+import { PullAudience } from "../../domain/audience/pull-audience.ts";
+import type { Claim } from "../../domain/audience/settlement.ts";
+import { type Member, ROOT, type ShardPlan } from "../../domain/audience/shard-plan.ts";
+import { NovaError } from "../../domain/errors.ts";
+import type { Visibility } from "../../domain/protocol/api.ts";
+import type { JsonValue, PullReport } from "../../domain/protocol/audience.ts";
+import type { PersonalEvent, SharedEvent, Viewers } from "../../domain/protocol/events.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
+import { analyticsOf } from "../analytics/sink.ts";
+import { type AudienceEnv, limitsOf, shardThresholdOf } from "../audience/admission.ts";
+import { EventLog } from "../audience/event-log.ts";
+import type { MemberEnv, News, ShardWord } from "../audience/members.ts";
+import { Room } from "../audience/room.ts";
+import { Seating } from "../audience/seating.ts";
+import { decodeCursor, mergeSessions, type SessionPage } from "../audience/session-pages.ts";
+import type { Visit } from "../audience/visit.ts";
+import { ShardHub } from "./shard-hub.ts";
 import type { LiveStreamStorage } from "./storage.ts";
 
-/** Least time between two sweeps for silent viewers. */
-const SWEEP_INTERVAL_MS: Millis = 2_000;
+/** What the audience needs of the stream around it. */
+export interface PresenceOwner {
+  ctx: DurableObjectState;
+  storage: LiveStreamStorage;
+  env: AudienceEnv & MemberEnv;
+  streamId(): string;
+  /** Null where the control plane never told. */
+  visibility(): Visibility | null;
+  /** What a viewer is told on connecting. */
+  greet(): PersonalEvent;
+  /** The count has been told. */
+  onCount(now: Millis): void;
+}
 
-/** Who watches, and telling them: the audience over the open sockets. Rebuilt from the sockets whenever the object wakes. */
+/** The stream's audience: who watches, here and at its shards, with a socket and without, and telling them. */
 export class Presence {
-  readonly #storage: LiveStreamStorage;
-  readonly #sockets: Sockets;
-  readonly #audience: Audience<string>;
+  readonly #owner: PresenceOwner;
+  readonly #log: EventLog;
+  readonly #room: Room;
+  readonly #seating: Seating;
+  readonly #shards: ShardHub;
+  readonly #pull = new PullAudience();
   readonly #announcer = new Announcer();
-  readonly #announce: () => void;
-  #events: { instance: string; seq: number };
+  readonly #instance: string;
+  #peak: number;
+  #metadata: MessageBudget = { windowStart: 0, used: 0 };
 
-  /** @param announce called when the count is due to be told, with nothing pending after it */
-  constructor(ctx: DurableObjectState, storage: LiveStreamStorage, announce: () => void) {
-    this.#storage = storage;
-    this.#announce = announce;
-    this.#sockets = new Sockets(ctx);
-    this.#events = storage.load("events") ?? { instance: crypto.randomUUID(), seq: 0 };
-    this.#audience = new Audience(storage.load("peak") ?? 0);
-    for (const { id, viewer, joinedAt } of this.#sockets.entries().sort((a, b) => a.joinedAt - b.joinedAt)) {
-      const replaced = this.#audience.join(viewer, id, joinedAt);
-      if (replaced !== null) this.#sockets.close(replaced, CloseCode.replaced, "watching elsewhere");
-    }
+  constructor(owner: PresenceOwner, now: Millis) {
+    this.#owner = owner;
+    const { ctx, storage, env, streamId } = owner;
+    const events = storage.load("events");
+    this.#instance = events?.instance ?? crypto.randomUUID();
+    if (events === null) storage.save("events", { instance: this.#instance, seq: 0 });
+    this.#log = new EventLog(ctx.storage.sql, events?.seq ?? 0);
+    this.#peak = storage.load("peak") ?? 0;
+    const member = () => ROOT;
+    const onChange = (at: Millis) => this.#changed(at);
+    this.#room = new Room({ ctx, log: this.#log, limits: limitsOf(env), analytics: analyticsOf(env), streamId, member, onChange }, now);
+    const news = () => ({ instance: this.#instance, visibility: owner.visibility(), greeting: owner.visibility() && owner.greet() });
+    this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootSockets: () => this.#room.connected, news });
+    const threshold = shardThresholdOf(env);
+    this.#seating = new Seating({ ctx, env, room: this.#room, threshold, streamId, member, plan: () => this.#shards.plan });
   }
 
+  /** Distinct viewers with a socket, and those who are waited for after a restart. */
   get count(): number {
-    return this.#audience.count;
+    return this.#room.count + this.#shards.total(Date.now());
   }
 
   get peak(): number {
-    return this.#audience.peak;
+    return this.#peak;
   }
 
   get instance(): string {
-    return this.#events.instance;
+    return this.#instance;
   }
 
-  /** A viewer's socket: counted, and greeted with `established`. */
-  join(socket: WebSocket, viewer: string, established: () => ServerEvent, now: Millis): void {
-    const id = this.#sockets.accept(socket, viewer, now);
-    const before = this.count;
-    const replaced = this.#audience.join(viewer, id, now);
-    if (replaced !== null) this.#sockets.close(replaced, CloseCode.replaced, "watching elsewhere");
-    this.#sockets.send(id, established(), this.#events.seq);
-    if (this.count !== before) this.#changed(now);
+  /** Where new viewers go; null while the stream's own object has them all. */
+  get plan(): ShardPlan | null {
+    return this.#shards.isSpread ? this.#shards.plan : null;
+  }
+
+  /** Who watches, exact but for players without a socket. */
+  viewers(now: Millis): Viewers {
+    const connected = this.#room.connected + this.#shards.connected(now);
+    return { connected, sockets: this.count, pull: this.#pullCount(now) };
+  }
+
+  /** Lets a visitor in, and answers with its socket. Throws as `Seating.assertSeat` and `Room.admit`. */
+  open(visit: Visit, now: Millis): Response {
+    this.#seating.assertSeat(visit.viewer);
+    this.#room.admit(visit);
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.#room.join(server, visit, this.#instance, () => this.#owner.greet(), now);
+    this.#seating.seated(visit.viewer, now);
+    return new Response(null, { status: 101, webSocket: client });
   }
 
   /** A socket closed or broke. */
   leave(socket: WebSocket, now: Millis): void {
-    const { id, viewer } = this.#sockets.forget(socket);
-    if (this.#audience.leave(viewer, id)) this.#changed(now);
+    this.#room.leave(socket, now);
   }
 
   /** A client's message: kept to the protocol, or its socket closed. */
   receive(socket: WebSocket, message: string | ArrayBuffer, now: Millis): void {
-    if (!this.#sockets.receive(socket, message, now)) this.leave(socket, now);
+    this.#room.receive(socket, message, now);
   }
 
-  /** Drops viewers whose sockets have fallen silent. */
+  /** A shard says how many it has. Returns what it is to know. */
+  hearShard(word: ShardWord, now: Millis): News {
+    const before = this.viewers(now);
+    const news = this.#shards.hear(word, now);
+    const { sockets, connected } = this.viewers(now);
+    if (sockets !== before.sockets || connected !== before.connected) this.#changed(now);
+    return news;
+  }
+
+  /** Seats of a shard; returns those here that stay. */
+  judge(claims: Claim[], there: Member, now: Millis): Claim[] {
+    return this.#room.judge(claims, there, now);
+  }
+
+  /** Does what time has brought. */
   sweep(now: Millis): void {
-    const silent = this.#audience.sweep(now, (id) => this.#sockets.lastPing(id));
-    for (const id of silent) this.#sockets.close(id, CloseCode.silent, "no ping for 65 s");
-    if (silent.length > 0) this.#changed(now);
+    this.#room.sweep(now);
+    const before = this.count;
+    this.#shards.tick(now);
+    if (this.count !== before) this.#changed(now);
   }
 
-  /** When the next sweep may find somebody; null without viewers. */
+  /** When the next sweep is due; null where nobody watches. */
   nextSweepAt(now: Millis): Millis | null {
-    const due = this.#audience.nextSweepAt();
-    return due === null ? null : Math.max(due, now + SWEEP_INTERVAL_MS);
+    const times = [this.#room.nextSweepAt(now), this.#shards.nextTickAt(now)].filter((at) => at !== null);
+    return times.length === 0 ? null : Math.min(...times);
   }
 
-  /** Tells everybody, numbered. */
-  tell(event: ServerEvent, now: Millis): void {
-    this.#events = { ...this.#events, seq: this.#events.seq + 1 };
-    this.#storage.save("events", this.#events);
+  /** Tells everybody. Returns the event's number. */
+  tell(event: SharedEvent, now: Millis): number {
+    const sent = this.#log.append(event, now);
     if (event.event === "viewer_count_changed") this.#announcer.announced(now);
-    this.#sockets.broadcast(event, this.#events.seq);
+    this.#room.broadcast(sent, now);
+    this.#shards.told();
+    return sent.seq;
+  }
+
+  /** Tells everybody what the broadcaster sends along. Throws 429 `too_many_messages`. */
+  sendMetadata(at: Millis, payload: JsonValue, now: Millis): number {
+    const budget = spendMessage(this.#metadata, METADATA_LIMIT, now);
+    if (budget === null) throw new NovaError(429, "too_many_messages", "at most 5 messages a second for a stream: send fewer, larger ones");
+    this.#metadata = budget;
+    return this.tell({ event: "timed_metadata", data: { at: isoTime(at), payload } }, now);
+  }
+
+  /** An isolate of the Worker has seen players ask for playlists. */
+  reportPull(report: PullReport, now: Millis): void {
+    const before = this.#pullCount(now);
+    this.#pull.report(report, now);
+    if (this.#pullCount(now) !== before) this.#changed(now);
+  }
+
+  /** The stays of viewers, the newest first. Throws 400 `invalid_cursor`. */
+  async sessions(query: { cursor: string | null; limit: number }): Promise<SessionPage> {
+    const cursor = decodeCursor(query.cursor);
+    // One that was on the page before, and one that shows that there is another page.
+    const limit = query.limit + 2;
+    const shards = await this.#shards.sessions(cursor.id, limit);
+    return mergeSessions([{ member: ROOT, rows: this.#room.sessions(cursor.id, limit) }, ...shards], cursor, query.limit, Date.now());
   }
 
   /** A new broadcast begins: its peak starts from those who wait for it. */
   restartPeak(): void {
-    this.#audience.restartPeak();
-    this.#storage.save("peak", this.peak);
+    this.#peak = this.count;
+    this.#owner.storage.save("peak", this.#peak);
+  }
+
+  #pullCount(now: Millis): number {
+    const { keys, threshold } = this.#shards.players();
+    const players = new Set([...this.#room.players(), ...keys]);
+    return this.#pull.count(now, (player) => players.has(player), threshold);
   }
 
   #changed(now: Millis): void {
-    const wait = this.#announcer.changed(now);
+    this.#peak = Math.max(this.#peak, this.count);
+    this.#shards.decide(now);
+    const wait = this.#announcer.changed(now, this.count);
     if (wait === null) return;
-    if (wait === 0) this.#due();
+    if (wait === 0) this.#announce(now);
     // A pending timer keeps the object awake, so it is not lost to hibernation.
-    else setTimeout(() => this.#due(), wait);
+    else setTimeout(() => this.#announce(Date.now()), wait);
   }
 
-  #due(): void {
-    if ((this.#storage.load("peak") ?? 0) < this.peak) this.#storage.save("peak", this.peak);
-    this.#announce();
+  #announce(now: Millis): void {
+    if ((this.#owner.storage.load("peak") ?? 0) < this.#peak) this.#owner.storage.save("peak", this.#peak);
+    this.#shards.keep();
+    const counts = { viewer_count: this.count, peak_viewers: this.#peak, viewers: this.viewers(now) };
+    this.tell({ event: "viewer_count_changed", data: { stream_id: this.#owner.streamId(), ...counts, timestamp: isoTime(now) } }, now);
+    this.#owner.onCount(now);
   }
 }

@@ -1,4 +1,4 @@
-import type { StreamStatus } from "../../domain/protocol/events.ts";
+import type { StreamStatus, Viewers } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { LiveStreamStorage } from "./storage.ts";
 
@@ -10,6 +10,7 @@ export interface LiveFacts {
   status: StreamStatus;
   broadcast: number;
   viewerCount: number;
+  viewers: Viewers;
   peakViewers: number;
   startedAt: Millis | null;
   endedAt: Millis | null;

@@ -1,3 +1,5 @@
+import type { ShardLedger } from "../../domain/audience/shard-ledger.ts";
+import type { ShardPlanner } from "../../domain/audience/shard-planner.ts";
 import type { BroadcastSnapshot } from "../../domain/broadcast/broadcast.ts";
 import type { Visibility } from "../../domain/protocol/api.ts";
 import { createMediaTables, loadBroadcastNumbers, MediaStorage } from "./media-storage.ts";
@@ -21,6 +23,9 @@ interface Facts {
   broadcast: BroadcastSnapshot;
   events: { instance: string; seq: number };
   peak: number;
+  /** Which objects the audience is spread over, and how many viewers each of them had when the count was last told. */
+  shardPlan: ReturnType<ShardPlanner["snapshot"]>;
+  shardLedger: ReturnType<ShardLedger["snapshot"]>;
   /** Rising number of the projection to D1, and when the next one is due (Unix ms; null where D1 is up to date). */
   projection: { version: number; dueAt: number | null };
   /** The broadcast whose recording plays at the stream's own address, as far as R2 has been told; null for none. */

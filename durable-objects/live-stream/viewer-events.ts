@@ -1,10 +1,15 @@
 import type { Transition } from "../../domain/broadcast/broadcast.ts";
-import { PING_INTERVAL_MS, type ServerEvent } from "../../domain/protocol/events.ts";
+import { ACK_BYTES, type PersonalEvent, PING_INTERVAL_MS, type SharedEvent } from "../../domain/protocol/events.ts";
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import type { LiveFacts } from "./projector.ts";
 
 /** What a viewer is told on connecting. */
-export function greetingEvent(stream: { id: string; title: string }, facts: LiveFacts, instance: string, qualities: string[]): ServerEvent {
+export function greetingEvent(
+  stream: { id: string; title: string },
+  facts: LiveFacts,
+  instance: string,
+  qualities: string[],
+): PersonalEvent {
   return {
     event: "connection_established",
     data: {
@@ -19,14 +24,16 @@ export function greetingEvent(stream: { id: string; title: string }, facts: Live
       },
       viewer_count: facts.viewerCount,
       peak_viewers: facts.peakViewers,
+      viewers: facts.viewers,
       qualities,
       ping_interval_ms: PING_INTERVAL_MS,
+      ack_bytes: ACK_BYTES,
     },
   };
 }
 
 /** What viewers are told of a change in a broadcast's life. */
-export function lifecycleEvent(transition: Transition, streamId: string, peakViewers: number, now: Millis): ServerEvent {
+export function lifecycleEvent(transition: Transition, streamId: string, peakViewers: number, now: Millis): SharedEvent {
   const lifecycle = { stream_id: streamId, broadcast: transition.broadcast, timestamp: isoTime(now) };
   switch (transition.kind) {
     case "started":

@@ -4,6 +4,7 @@ import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { ROOT, WORKER_BUNDLE } from "./build.ts";
 import { applyMigrations } from "./migrations.ts";
 import type { LocalSecrets } from "./settings.ts";
+import { localSocketLimit } from "./socket-limit.ts";
 
 /** How a local edge runs. */
 export interface EdgeOptions {
@@ -15,6 +16,13 @@ export interface EdgeOptions {
   /** What the API names as the encoders' address; `{host}` stands for the host that the API was asked at. */
   rtmpUrl: string;
   secrets: LocalSecrets;
+  /** Settings of wrangler.toml that shall be others here. */
+  vars?: Record<string, string>;
+}
+
+/** What is different in a local runtime: no Analytics Engine, and one process for all sockets. */
+export function localVars(): Record<string, string> {
+  return { ANALYTICS_SINK: "memory", MAX_SOCKETS_IN_PROCESS: String(localSocketLimit()) };
 }
 
 /** The built Worker in workerd, with D1, R2 and Durable Objects as miniflare embeds them and the bindings that wrangler.toml declares. */
@@ -34,7 +42,13 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
           ...workerOptions,
           name: "nova-edge",
           modules: [{ type: "ESModule", path: WORKER_BUNDLE }],
-          bindings: { ...(workerOptions.bindings as Record<string, string>), ...options.secrets, PUBLIC_RTMP_URL: options.rtmpUrl },
+          bindings: {
+            ...(workerOptions.bindings as Record<string, string>),
+            ...localVars(),
+            ...options.vars,
+            ...options.secrets,
+            PUBLIC_RTMP_URL: options.rtmpUrl,
+          },
         },
       ],
     }),

@@ -1,6 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { computeBackoff } from "../../workers/web/pages/backoff.ts";
-import { parseServerFrame } from "../../workers/web/pages/server-frame.ts";
 import { parsePastedStream, parseWatchPath } from "../../workers/web/pages/watch/address.ts";
 import { RecoveryPolicy } from "../../workers/web/pages/watch/recovery.ts";
 import { StallWatch } from "../../workers/web/pages/watch/stall-watch.ts";
@@ -80,27 +78,6 @@ describe("a picture that stands still", () => {
 });
 
 describe("the page's small parts", () => {
-  it("waits between 0.5 s and a ceiling that doubles up to 15 s", () => {
-    expect([0, 1, 2, 3, 4, 5, 50].map((attempt) => computeBackoff(attempt, 1))).toEqual([1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
-    expect(computeBackoff(50, 0)).toBe(500);
-  });
-
-  it("reads known frames and nothing else", () => {
-    const frame = { event: "stream_started", seq: 1, data: { stream_id: "s", broadcast: 1, timestamp: "2025-01-01T10:00:00.000Z" } };
-    expect(parseServerFrame(JSON.stringify(frame))).toEqual(frame);
-    for (const text of [
-      "pong",
-      "{",
-      "null",
-      "[]",
-      '{"event":"toString","data":{}}',
-      '{"event":"error"}',
-      '{"event":"error","data":null}',
-    ]) {
-      expect(parseServerFrame(text)).toBeNull();
-    }
-  });
-
   it("finds the stream id in a path and in what somebody pastes", () => {
     expect(parseWatchPath("/watch/abcdefgh01234567abcdefgh")).toBe("abcdefgh01234567abcdefgh");
     expect(parseWatchPath("/watch/abcdefgh01234567abcdefgh/")).toBe("abcdefgh01234567abcdefgh");

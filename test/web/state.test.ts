@@ -16,8 +16,10 @@ function established(status: StreamStatus, broadcast = 1): WatchEvent {
       stream: { id: "s", title: "Title", status, broadcast, ...times },
       viewer_count: 3,
       peak_viewers: 7,
+      viewers: { connected: 3, sockets: 3, pull: 2 },
       qualities: [],
       ping_interval_ms: 1,
+      ack_bytes: 1,
     },
   };
 }
@@ -38,7 +40,7 @@ describe("the state of a watch page", () => {
     ["completed", { name: "ended", broadcast: 1, durationSeconds: 120, reason: "unpublished" }],
     ["error", { name: "ended", broadcast: 1, durationSeconds: 120, reason: "unpublished" }],
   ] as const)("shows a stream that is %s when the socket opens", (status, view) => {
-    expect(stateAfter(established(status))).toEqual({ view, title: "Title", viewers: 3, peak: 7, notice: null });
+    expect(stateAfter(established(status))).toEqual({ view, title: "Title", viewers: 3, pull: 2, peak: 7, health: null, notice: null });
   });
 
   it("follows a broadcast from its start to its end", () => {
@@ -49,8 +51,26 @@ describe("the state of a watch page", () => {
   });
 
   it("takes the count from the latest frame", () => {
-    const counted: WatchEvent = { event: "viewer_count_changed", data: { stream_id: "s", viewer_count: 0, peak_viewers: 8, timestamp } };
-    expect(stateAfter(established("active"), counted)).toMatchObject({ viewers: 0, peak: 8, view: { name: "live" } });
+    const counts = { viewer_count: 0, peak_viewers: 8, viewers: { connected: 0, sockets: 0, pull: 5 } };
+    const counted: WatchEvent = { event: "viewer_count_changed", data: { stream_id: "s", ...counts, timestamp } };
+    expect(stateAfter(established("active"), counted)).toMatchObject({ viewers: 0, pull: 5, peak: 8, view: { name: "live" } });
+  });
+
+  it("knows how well the encoder's stream arrives, while it is live", () => {
+    const weak: WatchEvent = { event: "bitrate_update", data: { bitrate_kbps: 300, fps: 12, dropped_frames: 4, health: "poor" } };
+    expect(stateAfter(established("active"), weak).health).toBe("poor");
+    for (const after of [reconnecting, ended, established("active")])
+      expect(stateAfter(established("active"), weak, after).health).toBeNull();
+  });
+
+  it("leaves all as it is on what it does not show", () => {
+    const before = stateAfter(established("active"));
+    const metadata: WatchEvent = { event: "timed_metadata", data: { at: timestamp, payload: { goal: 1 } } };
+    const qualities: WatchEvent = {
+      event: "quality_changed",
+      data: { stream_id: "s", qualities: ["a"], reason: "input_changed", timestamp },
+    };
+    for (const event of [metadata, qualities]) expect(reduceWatch(before, event)).toEqual(before);
   });
 
   it("keeps what it knows of an end when the socket comes back", () => {

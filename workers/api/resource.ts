@@ -25,6 +25,7 @@ export function describeStream(row: StreamRow, site: { origin: string; rtmpUrl: 
     broadcast: facts.broadcast,
     viewer_count: facts.viewerCount,
     peak_viewers: facts.peakViewers,
+    ...(live === null ? {} : { viewers: live.viewers }),
     end_reason: facts.endReason,
     started_at: isoTimeOrNull(facts.startedAt),
     ended_at: isoTimeOrNull(facts.endedAt),

@@ -1,10 +1,17 @@
 import { Hono } from "hono";
+import { homeOf, ROOT } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { ViewerId } from "../../domain/protocol/events.ts";
-import { authorizePlayback } from "../playback/access.ts";
-import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { ResumePoint, ViewerId } from "../../domain/protocol/events.ts";
+import type { StreamId } from "../../domain/stream-id.ts";
+import { readUpgrade } from "../../durable-objects/audience/admission.ts";
+import { rootOf, shardOf } from "../../durable-objects/audience/members.ts";
+import { type Visit, visitRequest } from "../../durable-objects/audience/visit.ts";
+import { knownPlan, learnPlan } from "../audience/plans.ts";
+import { identifyVisitor } from "../audience/visitor.ts";
+import { verifyPlaybackToken } from "../playback/access.ts";
+import { parseInput, proveStreamId, type Surface } from "../surface.ts";
 
-/** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}`, with `&token=` where playback is signed. */
+/** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}[&resume=…]`, with `&token=` where playback is signed. */
 export const events = new Hono<Surface>();
 
 events.get("/streams/:id/ws", async (c) => {
@@ -16,12 +23,32 @@ events.get("/streams/:id/ws", async (c) => {
   if (!mayConnect(c.req.header("Origin"), host, c.env.ALLOWED_ORIGINS)) {
     throw new NovaError(403, "origin_not_allowed", "this site may not open sockets here: add it to ALLOWED_ORIGINS");
   }
-  // A browser cannot give a socket's request a header, or a path of the player's.
-  await authorizePlayback(c, id, c.req.query("token"));
   const viewer = parseInput(ViewerId, c.req.query("viewer"));
-  // Only what the object needs goes on: no cookie, no token.
-  return liveStream(c.env, id).fetch(`https://live-stream/?viewer=${viewer}`, { headers: { Upgrade: "websocket" } });
+  const resumePoint = c.req.query("resume");
+  const resume = resumePoint === undefined ? null : parseInput(ResumePoint, resumePoint);
+  // A browser cannot give a socket's request a header, or a path of the player's.
+  const token = c.req.query("token");
+  if (token !== undefined) await verifyPlaybackToken(c.env, id, token);
+  // Who may watch without a token, the object knows itself: no look-up for a socket. No cookie or token goes on.
+  const visitor = await identifyVisitor(c.env, id, c.req.raw);
+  return openSocket(c.env, id, { ...visitor, viewer, resume, hasToken: token !== undefined });
 });
+
+/** How often a viewer is sent on: plans change while one is on its way. */
+const MAX_HOPS = 4;
+
+/** Takes a viewer to the object of the stream where its socket belongs. */
+async function openSocket(env: Env, stream: StreamId, visitor: Omit<Visit, "place">): Promise<Response> {
+  for (let hop = 0; hop < MAX_HOPS; hop++) {
+    const plan = knownPlan(stream);
+    const place = { stream, member: plan === null ? ROOT : homeOf(plan, visitor.viewer) };
+    const object = place.member === ROOT ? rootOf(env, stream) : shardOf(env, place);
+    const opened = await readUpgrade(await object.fetch(visitRequest({ ...visitor, place })));
+    if ("answer" in opened) return opened.answer;
+    learnPlan(stream, opened.plan);
+  }
+  throw new NovaError(503, "unavailable", "the audience is being moved: try again in a second");
+}
 
 /** Browsers always say where a page comes from; a client without `Origin` is no browser, and has no visitor to be abused. */
 function mayConnect(origin: string | undefined, ownHost: string, allowed: string): boolean {

@@ -12,8 +12,8 @@ import {
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
-import type { Holder } from "../../durable-objects/live-stream/live-stream.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
+import type { Holder } from "../../durable-objects/live-stream/publishing.ts";
 import { configOf } from "../api/streams.ts";
 import { isOneOf, sha256Hex } from "../store/digest.ts";
 import { Store } from "../store/store.ts";

@@ -64,11 +64,7 @@ const access = new Access(Date.now);
  * `signing_not_configured`, 503 `unavailable`. A token is proven wherever it is shown; a good one makes every look-up needless.
  */
 export async function authorizePlayback(c: Context<Surface>, stream: StreamId, token: string | undefined): Promise<void> {
-  if (token !== undefined) {
-    const keys = await playbackKeysOf(c.env.PLAYBACK_KEYS);
-    await keys.verify(token, stream, Date.now());
-    return;
-  }
+  if (token !== undefined) return verifyPlaybackToken(c.env, stream, token);
   const visibility = await access.visibilityOf(
     stream,
     () => lookUpVisibility(c.env, stream),
@@ -78,6 +74,12 @@ export async function authorizePlayback(c: Context<Surface>, stream: StreamId, t
   if (visibility === "signed") {
     throw new NovaError(401, "token_required", "this stream plays with a playback token only: ask for one where you found the stream");
   }
+}
+
+/** Proves a playback token of a stream, or throws 401 `token_invalid`, 503 `signing_not_configured`. */
+export async function verifyPlaybackToken(env: Env, stream: StreamId, token: string): Promise<void> {
+  const keys = await playbackKeysOf(env.PLAYBACK_KEYS);
+  await keys.verify(token, stream, Date.now());
 }
 
 /**

@@ -5,6 +5,7 @@ import { entryKey, mediaPath, recordingKey } from "../../domain/media-address.ts
 import type { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { type Outcome, unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import type { MediaPlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
+import { LIVE_HEADER } from "../audience/pull.ts";
 import { Recent } from "../recent.ts";
 import { sha256Hex } from "../store/digest.ts";
 import { answerError, liveStream, proveStreamId, type Surface } from "../surface.ts";
@@ -31,6 +32,8 @@ const liveEntries = new Recent<true>(30_000);
 const openSegments = new Recent<true>(1_000);
 /** The last complete segment of playlists, as far as this isolate has seen. */
 const completeSegments = new Recent<number>(10_000);
+/** Fills of what is still being added to, and asked for again and again by whoever watches. */
+const liveFills = new WeakSet<Fill>();
 const media = new Hono<Surface>();
 media.onError((error, c) => answerError(error, c));
 media.use(async (c, next) => {
@@ -88,14 +91,14 @@ export class Media extends WorkerEntrypoint<Env> {
 async function fill(c: Context<Surface>, make: () => Promise<Fill>, key = addressOf(c)): Promise<Response> {
   const { fill: found, status } = await run(c, key, make);
   const how = status === "hit" ? "hit" : `fwd=miss${status === "collapsed" ? "; collapsed" : ""}; detail=${found.from.join("-")}`;
-  return new Response(found.body, {
-    headers: {
-      "Content-Type": found.type,
-      "Cache-Control": found.cacheControl,
-      ETag: found.etag,
-      "Cache-Status": `nova-isolate; ${how}`,
-    },
-  });
+  const headers: Record<string, string> = {
+    "Content-Type": found.type,
+    "Cache-Control": found.cacheControl,
+    ETag: found.etag,
+    "Cache-Status": `nova-isolate; ${how}`,
+  };
+  if (liveFills.has(found)) headers[LIVE_HEADER] = "1";
+  return new Response(found.body, { headers });
 }
 
 function addressOf(c: Context<Surface>): string {
@@ -119,7 +122,10 @@ async function entry(c: Context<Surface>, file: "index.m3u8" | "manifest.mpd", b
   const answer = await ask(c, (object) => (file === "index.m3u8" ? object.multivariantPlaylist(broadcast) : object.manifest(broadcast)));
   if (answer.ended) liveEntries.delete(place);
   else liveEntries.set(place, true);
-  return textFill(answer.text, type, LIVE, LIVE_FRESH_MS, ["object"]);
+  const made = await textFill(answer.text, type, LIVE, LIVE_FRESH_MS, ["object"]);
+  // Of HLS the media playlists are asked for again, not this.
+  if (!answer.ended && file === "manifest.mpd") liveFills.add(made);
+  return made;
 }
 
 /** A broadcast's media playlist, or the current one's. One that was recorded, and is no longer with the object, is read from R2. */
@@ -145,10 +151,11 @@ async function makeMediaPlaylist(c: Context<Surface>, broadcast: number | null, 
   }
   completeSegments.set(new URL(c.req.url).pathname, answer.complete);
   // The playlists of a broadcast lie one level deeper than those of whatever is current.
-  if (broadcast === null)
-    return textFill(answer.text.replaceAll("../../../../media/", "../../../media/"), MULTIVARIANT, LIVE, LIVE_FRESH_MS, ["object"]);
-  const isFixed = answer.ended || msn !== null;
-  return textFill(answer.text, MULTIVARIANT, isFixed ? SHORT : LIVE, isFixed ? MEDIA_FRESH_MS : LIVE_FRESH_MS, ["object"]);
+  const text = broadcast === null ? answer.text.replaceAll("../../../../media/", "../../../media/") : answer.text;
+  const isFixed = broadcast !== null && (answer.ended || msn !== null);
+  const made = await textFill(text, MULTIVARIANT, isFixed ? SHORT : LIVE, isFixed ? MEDIA_FRESH_MS : LIVE_FRESH_MS, ["object"]);
+  if (!answer.ended) liveFills.add(made);
+  return made;
 }
 
 async function readPart(c: Context<Surface>, address: SegmentAddress, part: number): Promise<Fill> {

@@ -4,6 +4,7 @@ import { NovaError } from "../../domain/errors.ts";
 import { RenditionName } from "../../domain/protocol/origin-link.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import { isoTime } from "../../domain/time.ts";
+import { countPull, LIVE_HEADER } from "../audience/pull.ts";
 import { parseInput, proveStreamId, type Surface } from "../surface.ts";
 import { fillFor, privateToHolder } from "./access.ts";
 import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
@@ -87,6 +88,8 @@ async function deliver(c: Context<Surface>, id: StreamId, canonical: string): Pr
   const answer = await fillFor(c, id, () => Media.fetch(new Request(new URL(canonical, "https://media"), { headers })));
   if (answer.status !== 200) return c.newResponse(answer.body, answer);
   const out = new Headers(answer.headers);
+  if (out.has(LIVE_HEADER)) c.executionCtx.waitUntil(countPull(c.env, id, c.req.raw));
+  out.delete(LIVE_HEADER);
   const etag = out.get("ETag");
   if (
     etag !== null &&

@@ -31,6 +31,8 @@ web.get("/watch/:id", async (c) => {
 });
 
 web.get("/assets/*", (c) => asset(c, "public, max-age=31536000, immutable")); // file names carry a hash of what is in them
+web.get("/client/stream-socket.js", (c) => clientFile(c, "text/javascript; charset=utf-8"));
+web.get("/client/stream-socket.d.ts", (c) => clientFile(c, "text/plain; charset=utf-8"));
 web.get("/icon.svg", (c) => asset(c, "public, max-age=3600"));
 
 /** An address that nothing answers to: a page for people, the error body for programs. */
@@ -57,4 +59,13 @@ async function asset(c: Context<Surface>, cacheControl: string): Promise<Respons
   headers.set("Cache-Control", cacheControl);
   headers.set("X-Content-Type-Options", "nosniff");
   return new Response(answer.body, { status: answer.status, headers });
+}
+
+/** The client of the stream's socket: pages of other sites import it from here. */
+async function clientFile(c: Context<Surface>, contentType: string): Promise<Response> {
+  const answer = await asset(c, "public, max-age=300");
+  if (!answer.ok) return answer;
+  answer.headers.set("Content-Type", contentType);
+  answer.headers.set("Access-Control-Allow-Origin", "*");
+  return answer;
 }

@@ -5,17 +5,21 @@ import { ROOT, WORKER_BUNDLE } from "../../../scripts/local/build.ts";
 import { endWithSupervisor, report } from "../../../scripts/local/child.ts";
 import { applyMigrations } from "../../../scripts/local/migrations.ts";
 import { loadSecrets } from "../../../scripts/local/settings.ts";
+import { writeCountedBundle } from "./counted-bundle.ts";
 
 /**
  * The built Worker in workerd as `npm start` runs it, but without its pages and without what the development server puts before it: four
- * Workers that pass each request on, and cost more than the platform does.
+ * Workers that pass each request on, and cost more than the platform does. `EDGE_VARS` is JSON of variables that differ from wrangler.toml's;
+ * with `COUNT_D1` set, `GET /bench/d1` tells how often D1 was asked.
  */
 const dataDir = process.env.DATA_DIR ?? "";
 const port = Number(process.env.PORT);
 const secrets = loadSecrets(dataDir, process.env);
+const vars = JSON.parse(process.env.EDGE_VARS ?? "{}") as Record<string, string>;
 // wrangler.toml names the secrets that a deployment must have, and looks for them in the environment.
 Object.assign(process.env, secrets);
 const { assets: _, ...workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml")).workerOptions;
+const modules = process.env.COUNT_D1 === undefined ? [WORKER_BUNDLE] : writeCountedBundle(WORKER_BUNDLE, dataDir);
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
     host: "127.0.0.1",
@@ -27,8 +31,9 @@ const miniflare = new Miniflare(
       {
         ...workerOptions,
         name: "nova-edge",
-        modules: [{ type: "ESModule", path: WORKER_BUNDLE }],
-        bindings: { ...(workerOptions.bindings as Record<string, string>), ...secrets },
+        modules: modules.map((path) => ({ type: "ESModule" as const, path })),
+        ...(modules.length > 1 ? { modulesRoot: dataDir } : {}),
+        bindings: { ...(workerOptions.bindings as Record<string, string>), ...secrets, ANALYTICS_SINK: "memory", ...vars },
         unsafeDirectSockets: [{ host: "127.0.0.1", port }],
       },
     ],

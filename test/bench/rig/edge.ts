@@ -12,37 +12,67 @@ import { findFreePort, ServerProcess } from "./server-process.ts";
 export interface Edge {
   /** `http://127.0.0.1:PORT`. */
   site: string;
-  pid: number;
+  /** Of the running process; another one after `restart`. */
+  readonly pid: number;
   originToken: string;
+  /** Asks the API as the owner of everything. Rejects where the answer is no success. */
+  api(method: string, path: string, body?: object): Promise<unknown>;
   /** Makes a stream by the API. */
   createStream(fields: Partial<CreateStream> & { title: string }): Promise<StreamResource & { stream_key: string }>;
+  /** Kills all of its processes at once. */
+  kill(): void;
+  /** Starts it again after `kill`, at the same port and with the same data. */
+  restart(): Promise<void>;
+}
+
+/** What differs from wrangler.toml. */
+export interface EdgeOptions {
+  vars?: Record<string, string>;
+  /** Whether `GET /bench/d1` counts the queries of D1. */
+  countsQueries?: boolean;
 }
 
 /** Builds and starts an edge with a data directory that goes with it. Rejects where it does not become ready. */
-export async function startEdge(cleanup: Cleanup, say: (line: string) => void): Promise<Edge> {
+export async function startEdge(cleanup: Cleanup, say: (line: string) => void, options: EdgeOptions = {}): Promise<Edge> {
   await build(say);
   const dataDir = mkdtempSync(join(tmpdir(), "nova-edge-bench-"));
   cleanup.add(() => rmSync(dataDir, { recursive: true, force: true }));
   const port = await findFreePort();
   const { ADMIN_API_KEY, ORIGIN_TOKENS } = loadSecrets(dataDir, {});
-  const env = { HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY };
-  const server = new ServerProcess(process.execPath, [fileURLToPath(new URL("./bare-edge-process.ts", import.meta.url))], env);
-  cleanup.add(() => server.stop());
-  await server.ready();
+  const env = {
+    ...{ HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY, EDGE_VARS: JSON.stringify(options.vars ?? {}) },
+    ...(options.countsQueries === true ? { COUNT_D1: "1" } : {}),
+  };
+  const start = async () => {
+    const server = new ServerProcess(process.execPath, [fileURLToPath(new URL("./bare-edge-process.ts", import.meta.url))], env);
+    cleanup.add(() => server.stop());
+    await server.ready();
+    return server;
+  };
+  let server = await start();
   const site = `http://127.0.0.1:${port}`;
+  const api = async (method: string, path: string, body?: object) => {
+    const answer = await fetch(`${site}/api/v1${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${ADMIN_API_KEY}`, "Content-Type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(10_000),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path} was answered ${answer.status}: ${text}`);
+    return text === "" ? null : (JSON.parse(text) as unknown);
+  };
   return {
     site,
-    pid: server.pid,
+    get pid() {
+      return server.pid;
+    },
     originToken: ORIGIN_TOKENS,
-    async createStream(fields) {
-      const answer = await fetch(`${site}/api/v1/streams`, {
-        method: "POST",
-        headers: { Authorization: `Bearer ${ADMIN_API_KEY}`, "Content-Type": "application/json" },
-        body: JSON.stringify(fields),
-        signal: AbortSignal.timeout(10_000),
-      });
-      if (answer.status !== 201) throw new Error(`a stream could not be created: ${answer.status} ${await answer.text()}`);
-      return (await answer.json()) as StreamResource & { stream_key: string };
+    api,
+    createStream: async (fields) => (await api("POST", "/streams", fields)) as StreamResource & { stream_key: string },
+    kill: () => process.kill(-server.pid, "SIGKILL"),
+    restart: async () => {
+      server = await start();
     },
   };
 }

@@ -1,9 +1,6 @@
-const KEY = "nova-viewer";
+import { makeViewerId } from "../client/stream-socket.ts";
 
-function makeViewerId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const KEY = "nova-viewer";
 
 /**
  * The viewer id of this page: the same after a reload, another in every other tab. It lies in sessionStorage only while

@@ -26,6 +26,12 @@ export interface Engine {
   readonly window: SeekWindow | null;
   /** When what is shown was made, Unix ms; null where the media does not say. */
   readonly date: number | null;
+  /** The name of the rendition that is shown; null where that is not known. */
+  readonly rendition: string | null;
+  /** Names of the video renditions that it knows of; empty where it does not say. */
+  readonly renditions: readonly string[];
+  /** How far behind live it plays, ms; null where that is not known, and where nothing is live. */
+  readonly latencyMs: number | null;
   /** Lets go of the video element. */
   destroy(): void;
 }

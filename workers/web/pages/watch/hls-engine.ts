@@ -146,6 +146,19 @@ export class HlsEngine implements Engine {
     return this.#hls.playingDate?.getTime() ?? null;
   }
 
+  get rendition(): string | null {
+    return this.#nameAt(this.#hls.currentLevel);
+  }
+
+  get renditions(): readonly string[] {
+    return this.#hls.levels.map((_level, index) => this.#nameAt(index)).filter((name) => name !== null);
+  }
+
+  get latencyMs(): number | null {
+    const { latency } = this.#hls;
+    return this.#medium === "live" && latency > 0 ? latency * 1000 : null;
+  }
+
   destroy(): void {
     this.#listening.abort();
     this.#hls.destroy();
@@ -175,6 +188,12 @@ export class HlsEngine implements Engine {
   /** Where a date lies is known when its playlist is here: until then no media is fetched. A start of loading undoes it. */
   #awaitDate(): void {
     if (this.#startDate !== null) this.#hls.pauseBuffering();
+  }
+
+  /** A rendition's playlist lies in a folder of its name. */
+  #nameAt(index: number): string | null {
+    const address = this.#hls.levels[index]?.uri;
+    return /\/([a-z0-9]{1,16})\/[^/]*$/.exec(address?.split("?")[0] ?? "")?.[1] ?? null;
   }
 
   #tellQualities(): void {

@@ -28,8 +28,14 @@ export function Info({ snapshot }: { snapshot: Snapshot }) {
             <EyeIcon />
             {`${formatCount(watch.viewers)} watching`}
           </span>
+          {watch.pull > 0 && (
+            <span class="quiet" title="In apps and players that do not report to this page, estimated from what they load">
+              {`+${formatCount(watch.pull)} in other players`}
+            </span>
+          )}
           {socket === "closed" && <span class="quiet">Reconnecting to the counter…</span>}
         </div>
+        {watch.view.name === "live" && watch.health === "poor" && <p class="quiet">The broadcaster's connection is poor right now</p>}
         {watch.notice && <p class="quiet">{watch.notice}</p>}
       </div>
       <CopyLink />

@@ -19,6 +19,7 @@ function show(snapshot: Snapshot, actions: WatchActions | null): void {
   Object.assign(document.body.dataset, {
     state: watch.view.name,
     viewers: String(watch.viewers),
+    pull: String(watch.pull),
     socket: socket === "replaced" ? "closed" : socket,
     player: player.phase,
   });

@@ -63,6 +63,18 @@ export class NativeEngine implements Engine {
     return null;
   }
 
+  get rendition(): string | null {
+    return null;
+  }
+
+  get renditions(): readonly string[] {
+    return [];
+  }
+
+  get latencyMs(): number | null {
+    return null;
+  }
+
   destroy(): void {
     this.#listening.abort();
     this.#video.removeAttribute("src");

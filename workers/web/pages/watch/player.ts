@@ -1,9 +1,12 @@
+import { bufferedMsOf } from "./buffered.ts";
 import type { Engine } from "./engine.ts";
+import { importEngine } from "./engine-choice.ts";
 import { decideReturn, decideSeek, EDGE_TOLERANCE_SECONDS, type Place } from "./place.ts";
+import type { Vitals } from "./playback-meter.ts";
 import type { PlaybackOrder } from "./playback-order.ts";
 import { INITIAL_STATUS, type PlayerPhase, type PlayerStatus } from "./player-status.ts";
 import { NO_QUALITIES, type Qualities } from "./qualities.ts";
-import { type Failure, type Recovery, RecoveryPolicy } from "./recovery.ts";
+import { type Failure, type PassingFailure, type Recovery, RecoveryPolicy } from "./recovery.ts";
 import { StallWatch } from "./stall-watch.ts";
 import { computeTimeline, type Medium, sameTimeline } from "./timeline.ts";
 
@@ -14,6 +17,8 @@ export interface PlayerHandlers {
   onDenied(): void;
   /** Before anybody has said what the stream does: what its address plays is no live broadcast. */
   onOver(): void;
+  /** Playback failed and is being repaired. */
+  onTrouble(failure: PassingFailure): void;
 }
 
 /** `probe`: nobody has said yet whether there is a stream. `replay`: the viewer asked for the recording. */
@@ -132,6 +137,25 @@ export class Player {
     this.#engine?.chooseQuality(index);
   }
 
+  /** The stream has these renditions now: what plays from another list begins anew. */
+  renditionsAre(names: readonly string[]): void {
+    const known = this.#engine?.renditions ?? [];
+    const isSame = known.length === names.length && known.every((name) => names.includes(name));
+    const plays = this.#status.phase === "playing" || this.#status.phase === "stalled";
+    if (this.#goal === "live" && plays && known.length > 0 && !isSame) void this.#reload();
+  }
+
+  /** How playback does at this moment. */
+  get vitals(): Vitals {
+    return {
+      phase: this.#status.phase,
+      isSeeking: this.#video.seeking,
+      rendition: this.#engine?.rendition ?? null,
+      bufferedMs: bufferedMsOf(this.#video),
+      latencyMs: this.#engine?.latencyMs ?? null,
+    };
+  }
+
   /** What the viewer sees, moving or not. */
   get #hasPicture(): boolean {
     const { phase } = this.#status;
@@ -228,6 +252,7 @@ export class Player {
     // Whoever says that the stream is live knows better than an answer that says it is over.
     const passing = failure === "gone" ? "manifest" : failure;
     if (passing !== "manifest" && !this.#awaitsViewer) this.#setPhase("error");
+    if (passing !== "manifest") this.#handlers.onTrouble(passing);
     this.#recover(this.#recovery.decide(passing, isExpected, performance.now()));
   }
 
@@ -369,10 +394,4 @@ export class Player {
     this.#status = status;
     this.#handlers.onStatus(status);
   }
-}
-
-/** hls.js where it runs, else the browser's own player. */
-async function importEngine() {
-  const { HlsEngine, isHlsSupported } = await import("./hls-engine.ts");
-  return isHlsSupported() ? HlsEngine : (await import("./native-engine.ts")).NativeEngine;
 }

@@ -1,4 +1,4 @@
-import { type SocketStatus, StreamSocket } from "../socket.ts";
+import { type SocketStatus, StreamSocket, streamSocketUrl } from "../../client/stream-socket.ts";
 import { claimViewerId, renewViewerId } from "../viewer-id.ts";
 import { decidePlayback, type PlaybackOrder } from "./playback-order.ts";
 import { playlistUrl } from "./playback-token.ts";
@@ -7,6 +7,7 @@ import { INITIAL_STATUS, type PlayerStatus } from "./player-status.ts";
 import { RecordingSearch } from "./recording-search.ts";
 import { INITIAL_STATE, reduceWatch, type View, type WatchEvent, type WatchState } from "./state.ts";
 import { lookUpRecording, lookUpStream } from "./stream-lookup.ts";
+import { Telemetry } from "./telemetry.ts";
 
 /** All that a watch page renders. */
 export interface Snapshot {
@@ -34,6 +35,7 @@ export class WatchSession {
   readonly #player: Player;
   readonly #socket: StreamSocket;
   readonly #recording: RecordingSearch;
+  readonly #telemetry: Telemetry;
   readonly #onChange: (snapshot: Snapshot) => void;
   #viewerId: string;
   #snapshot: Snapshot;
@@ -46,18 +48,28 @@ export class WatchSession {
     this.#snapshot = initialSnapshot(video.muted);
     const url = playlistUrl(ticket.id, ticket.token);
     this.#player = new Player(video, url, {
-      onStatus: (player) => this.#show({ player }),
+      onStatus: (player) => this.#plays(player),
       onDenied: () => this.#hear({ event: "denied", hasToken: ticket.token !== null }),
       onOver: () => this.#hear({ event: "seen_over" }),
+      onTrouble: (failure) => this.#telemetry.failed(failure),
     });
     this.#recording = new RecordingSearch(
       () => lookUpRecording(url),
       () => this.#show({ hasRecording: true }),
     );
     this.#socket = new StreamSocket(() => this.#socketUrl(), {
-      onFrame: (frame) => this.#hear(frame),
+      onFrame: (frame) => {
+        this.#hear(frame);
+        if (frame.event === "quality_changed") this.#player.renditionsAre(frame.data.qualities);
+      },
       onStatus: (status) => this.#socketIs(status),
       onRefused: () => void this.#lookUp(),
+    });
+    this.#telemetry = new Telemetry({
+      streamId: ticket.id,
+      viewer: () => this.#viewerId,
+      vitals: () => this.#player.vitals,
+      report: (report) => this.#socket.reportPlayback(report),
     });
     video.addEventListener("volumechange", () => this.#show({ muted: video.muted }));
   }
@@ -114,11 +126,7 @@ export class WatchSession {
 
   #socketUrl(): string {
     const { id, token } = this.#ticket;
-    const url = new URL(`/api/v1/streams/${id}/ws`, location.href);
-    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    url.searchParams.set("viewer", this.#viewerId);
-    if (token !== null) url.searchParams.set("token", token);
-    return url.href;
+    return streamSocketUrl({ edge: location.origin, stream: id, viewer: this.#viewerId, token });
   }
 
   #hear(event: WatchEvent): void {
@@ -147,6 +155,12 @@ export class WatchSession {
     this.#player.obey(order);
     // What begins while the encoder is away plays the rest of the window: standing still after it is no fault.
     if (order === "load" && this.#snapshot.watch.view.name === "reconnecting") this.#player.obey("hold");
+  }
+
+  #plays(player: PlayerStatus): void {
+    const { phase } = this.#snapshot.player;
+    this.#show({ player });
+    if (player.phase !== phase) this.#telemetry.look();
   }
 
   #socketIs(socket: SocketStatus): void {

@@ -1,4 +1,4 @@
-import type { ServerFrame } from "../../../../domain/protocol/events.ts";
+import type { Health, ServerFrame } from "../../../../domain/protocol/events.ts";
 
 /** What the stream does, as far as this page knows. A `broadcast` of null: seen playing, not yet told its number. */
 export type View =
@@ -16,13 +16,19 @@ export interface WatchState {
   view: View;
   title: string | null;
   viewers: number;
+  /** Players beside them that have no socket. */
+  pull: number;
   peak: number;
+  /** How well the encoder's stream arrives; null where nothing is live, or nobody has said. */
+  health: Health | null;
   /** The server's last complaint, in words; null where all is well. */
   notice: string | null;
 }
 
 /** A stream as the socket greets with it. */
 type GreetedStream = (ServerFrame & { event: "connection_established" })["data"]["stream"];
+
+type Counts = Pick<(ServerFrame & { event: "viewer_count_changed" })["data"], "viewer_count" | "peak_viewers" | "viewers">;
 
 /** A server frame, or what the page finds out by itself. */
 export type WatchEvent =
@@ -31,6 +37,9 @@ export type WatchEvent =
   | Pick<ServerFrame & { event: "stream_started" }, "event" | "data">
   | Pick<ServerFrame & { event: "stream_reconnecting" }, "event" | "data">
   | Pick<ServerFrame & { event: "stream_ended" }, "event" | "data">
+  | Pick<ServerFrame & { event: "quality_changed" }, "event" | "data">
+  | Pick<ServerFrame & { event: "bitrate_update" }, "event" | "data">
+  | Pick<ServerFrame & { event: "timed_metadata" }, "event" | "data">
   | Pick<ServerFrame & { event: "error" }, "event" | "data">
   | { event: "not_found" }
   | { event: "denied"; hasToken: boolean }
@@ -40,26 +49,38 @@ export type WatchEvent =
   | { event: "seen_playing" };
 
 /** Before anything is known. */
-export const INITIAL_STATE: WatchState = { view: { name: "connecting" }, title: null, viewers: 0, peak: 0, notice: null };
+export const INITIAL_STATE: WatchState = {
+  view: { name: "connecting" },
+  title: null,
+  viewers: 0,
+  pull: 0,
+  peak: 0,
+  health: null,
+  notice: null,
+};
 
 /** The state after `event`. */
 export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
   switch (event.event) {
     case "connection_established": {
-      const { stream, viewer_count, peak_viewers } = event.data;
-      const view = viewOf(stream, state.view);
-      return { view, title: stream.title, viewers: viewer_count, peak: peak_viewers, notice: null };
+      const { stream } = event.data;
+      return { view: viewOf(stream, state.view), title: stream.title, ...countsOf(event.data), health: null, notice: null };
     }
     case "viewer_count_changed":
-      return { ...state, viewers: event.data.viewer_count, peak: event.data.peak_viewers };
+      return { ...state, ...countsOf(event.data) };
     case "stream_started":
-      return { ...state, view: { name: "live", broadcast: event.data.broadcast } };
+      return { ...state, view: { name: "live", broadcast: event.data.broadcast }, health: null };
     case "stream_reconnecting":
-      return { ...state, view: { name: "reconnecting", broadcast: event.data.broadcast } };
+      return { ...state, view: { name: "reconnecting", broadcast: event.data.broadcast }, health: null };
     case "stream_ended": {
       const { broadcast, duration_seconds, reason, peak_viewers } = event.data;
-      return { ...state, peak: peak_viewers, view: { name: "ended", broadcast, durationSeconds: duration_seconds, reason } };
+      return { ...state, peak: peak_viewers, view: { name: "ended", broadcast, durationSeconds: duration_seconds, reason }, health: null };
     }
+    case "bitrate_update":
+      return { ...state, health: event.data.health };
+    case "quality_changed":
+    case "timed_metadata":
+      return state;
     case "error":
       return { ...state, notice: event.data.message };
     case "not_found":
@@ -72,6 +93,12 @@ export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
     case "seen_playing":
       return state.view.name === "connecting" ? { ...state, view: { name: "live", broadcast: null } } : state;
   }
+}
+
+function countsOf({ viewer_count, peak_viewers, viewers }: Counts): Pick<WatchState, "viewers" | "pull" | "peak"> {
+  // While a new version is rolled out a socket may still lead to one that does not say.
+  const pull = (viewers as Counts["viewers"] | undefined)?.pull ?? 0;
+  return { viewers: viewer_count, pull, peak: peak_viewers };
 }
 
 function viewOf(stream: GreetedStream, before: View): View {

@@ -1,0 +1,92 @@
+import { type ClaimBatch, ClaimOutbox } from "../../domain/audience/settlement.ts";
+import { decideSeat, type Member, otherHomesOf, ROOT, type ShardPlan, shardsOf } from "../../domain/audience/shard-plan.ts";
+import { NovaError } from "../../domain/errors.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
+import { type MemberEnv, sendClaims } from "./members.ts";
+import type { Room } from "./room.ts";
+
+/** Thrown where a viewer's socket belongs to another object of the stream: the Worker takes it there. */
+export class Misdirected extends Error {
+  readonly plan: ShardPlan;
+
+  constructor(plan: ShardPlan) {
+    super("this viewer's socket belongs elsewhere");
+    this.plan = plan;
+  }
+}
+
+/** What a seating needs of the object around it. */
+export interface SeatingOwner {
+  ctx: DurableObjectState;
+  env: MemberEnv;
+  room: Room;
+  threshold: number;
+  streamId(): string;
+  member(): Member;
+  plan(): ShardPlan;
+}
+
+/**
+ * Gives viewers their seats by the plan, and settles with the other objects of the stream who has whom. In memory: what is under way keeps the
+ * object from hibernating, and whatever else takes its memory takes the sockets as well.
+ */
+export class Seating {
+  readonly #owner: SeatingOwner;
+  readonly #outbox = new ClaimOutbox();
+  #timer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(owner: SeatingOwner) {
+    this.#owner = owner;
+  }
+
+  /** Lets a viewer be seated here, or throws `Misdirected`, 503 `too_many_viewers`. */
+  assertSeat(viewer: string): void {
+    const { room, threshold } = this.#owner;
+    const plan = this.#owner.plan();
+    const load = { sockets: room.connected, holdsViewer: room.joinedAt(viewer) !== null };
+    const decision = decideSeat(plan, this.#owner.member(), viewer, load, threshold);
+    if (decision === "misdirected") throw new Misdirected(plan);
+    if (decision === "full") throw new NovaError(503, "too_many_viewers", "more room is being made: try again in a second");
+  }
+
+  /** A viewer has a socket here: its other homes are told. */
+  seated(viewer: string, joinedAt: Millis): void {
+    this.#outbox.add(viewer, joinedAt, otherHomesOf(this.#owner.plan(), viewer, this.#owner.member()));
+    this.#send();
+  }
+
+  /** The plan is another: members that have left it hold nobody. */
+  planChanged(): void {
+    this.#outbox.retain(new Set([ROOT, ...shardsOf(this.#owner.plan())]));
+  }
+
+  #send(): void {
+    const now = Date.now();
+    for (const batch of this.#outbox.take(now, (viewer) => this.#owner.room.joinedAt(viewer))) {
+      this.#owner.ctx.waitUntil(this.#sendBatch(batch).finally(() => this.#send()));
+    }
+    const next = this.#outbox.nextAt();
+    if (next === null || this.#timer !== null) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#send();
+      },
+      Math.max(0, next - now),
+    );
+  }
+
+  async #sendBatch(batch: ClaimBatch): Promise<void> {
+    const { env, room } = this.#owner;
+    const stream = this.#owner.streamId();
+    try {
+      const staying = await sendClaims(env, { stream, member: batch.to }, this.#owner.member(), this.#owner.plan(), batch.claims);
+      this.#outbox.answered(batch);
+      room.judge(staying, batch.to, Date.now());
+    } catch (error) {
+      const now = Date.now();
+      this.#outbox.failed(batch, now);
+      console.warn(JSON.stringify({ event: "claims_failed", stream, member: batch.to, at: isoTime(now), error: String(error) }));
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import type { MessageBudget } from "../../domain/audience/message-limit.ts";
+import type { Millis } from "../../domain/time.ts";
+import type { PlaybackTotals } from "./sessions.ts";
+
+/** A viewer's place: all that is known of an open socket. It lies in the socket's attachment, and so survives hibernation. */
+export interface Seat {
+  /** Names the socket. */
+  id: string;
+  viewer: string;
+  joinedAt: Millis;
+  /** Of the viewer's stay, which may be longer than the socket's. */
+  session: number;
+  device: string;
+  country: string | null;
+  address: string | null;
+  /** Today's key of the player that it goes with, and tomorrow's. */
+  players: [today: number, tomorrow: number];
+  budget: MessageBudget;
+  /** Bytes of all events ever, when the client last said that it has read them, or joined. */
+  readBytes: number;
+  /** `at`: when the player last told. */
+  playback: PlaybackTotals & { at: Millis };
+  /** We have closed the socket: it counts no more, though it may be open until the client agrees. */
+  closed: boolean;
+}
+
+/** The open sockets of an object and their seats. A cache of the runtime's list, rebuilt from it and the attachments on wake. */
+export class Sockets {
+  readonly #ctx: DurableObjectState;
+  readonly #open = new Map<string, { socket: WebSocket; seat: Seat }>();
+  readonly #byAddress = new Map<string, number>();
+
+  constructor(ctx: DurableObjectState) {
+    this.#ctx = ctx;
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    for (const socket of ctx.getWebSockets()) {
+      // One that its client has closed still counts here: its close handler is what has woken the object.
+      const seat = seatOf(socket);
+      if (!seat.closed) this.#add(socket, seat);
+    }
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The seats of all open sockets, those who came first first. */
+  seats(): Seat[] {
+    return [...this.#open.values()].map(({ seat }) => seat).sort((a, b) => a.joinedAt - b.joinedAt);
+  }
+
+  /** Open sockets of one address. */
+  countFrom(address: string): number {
+    return this.#byAddress.get(address) ?? 0;
+  }
+
+  /** Takes a new socket over, hibernatable. */
+  accept(socket: WebSocket, seat: Seat): void {
+    this.#ctx.acceptWebSocket(socket);
+    socket.serializeAttachment(seat);
+    this.#add(socket, seat);
+  }
+
+  /** A socket's seat; null where the socket is closed, by either side. */
+  seat(id: string): Seat | null {
+    return this.#open.get(id)?.seat ?? null;
+  }
+
+  /** The seat of a socket that the runtime names; null where we have closed it. */
+  find(socket: WebSocket): Seat | null {
+    return this.seat(seatOf(socket).id);
+  }
+
+  /** Keeps what has changed about a seat. */
+  update(seat: Seat): void {
+    const open = this.#open.get(seat.id);
+    if (open === undefined) return;
+    open.seat = seat;
+    open.socket.serializeAttachment(seat);
+  }
+
+  /** When a socket last pinged, Unix ms; null where it never did. */
+  lastPing(id: string): Millis | null {
+    const open = this.#open.get(id);
+    return open === undefined ? null : (this.#ctx.getWebSocketAutoResponseTimestamp(open.socket)?.getTime() ?? null);
+  }
+
+  send(id: string, text: string): void {
+    const open = this.#open.get(id);
+    if (open !== undefined) trySend(open.socket, text);
+  }
+
+  /** Sends to everybody, without looking at who reads. */
+  broadcast(text: string): void {
+    for (const { socket } of this.#open.values()) trySend(socket, text);
+  }
+
+  /** Seats that `isSlow` says of. */
+  filter(matches: (seat: Seat) => boolean): Seat[] {
+    const found: Seat[] = [];
+    for (const { seat } of this.#open.values()) if (matches(seat)) found.push(seat);
+    return found;
+  }
+
+  /** The socket is gone. */
+  forget(id: string): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.#open.delete(id);
+    const { address } = open.seat;
+    if (address === null) return;
+    const left = this.countFrom(address) - 1;
+    if (left > 0) this.#byAddress.set(address, left);
+    else this.#byAddress.delete(address);
+  }
+
+  /** Closes a socket: from now on it is gone, whenever the client agrees. */
+  close(id: string, code: number, reason: string): void {
+    const open = this.#open.get(id);
+    if (open === undefined) return;
+    this.update({ ...open.seat, closed: true });
+    this.forget(id);
+    closeSocket(open.socket, code, reason);
+  }
+
+  #add(socket: WebSocket, seat: Seat): void {
+    this.#open.set(seat.id, { socket, seat });
+    if (seat.address !== null) this.#byAddress.set(seat.address, this.countFrom(seat.address) + 1);
+  }
+}
+
+function seatOf(socket: WebSocket): Seat {
+  return socket.deserializeAttachment() as Seat;
+}
+
+/** A socket that closes while we send is not our fault: its close handler follows. */
+function trySend(socket: WebSocket, text: string): void {
+  try {
+    socket.send(text);
+  } catch {
+    closeSocket(socket, 1011, "cannot send");
+  }
+}
+
+/** Closes a socket, also one that is closing already. */
+function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // Already closed.
+  }
+}
