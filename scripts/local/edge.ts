@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
@@ -16,6 +17,8 @@ export interface EdgeOptions {
   /** What the API names as the encoders' address; `{host}` stands for the host that the API was asked at. */
   rtmpUrl: string;
   secrets: LocalSecrets;
+  /** Another Worker than the built one, as a bundle. */
+  bundle?: string;
   /** Settings of wrangler.toml that shall be others here. */
   vars?: Record<string, string>;
 }
@@ -41,7 +44,7 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
         {
           ...workerOptions,
           name: "nova-edge",
-          modules: [{ type: "ESModule", path: WORKER_BUNDLE }],
+          modules: [{ type: "ESModule", path: "index.js", contents: readFileSync(options.bundle ?? WORKER_BUNDLE, "utf8") }],
           bindings: {
             ...(workerOptions.bindings as Record<string, string>),
             ...localVars(),
