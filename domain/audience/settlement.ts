@@ -47,7 +47,8 @@ const RETRY_MS: Millis = 1_000;
 const CLAIMS_OF_A_BATCH = 1_000;
 
 /**
- * A member's claims on their way to the other homes of its viewers: each is sent until it is answered, or its seat is gone. At most one
+ * A member's claims on their way to the other homes of its viewers: each is sent until it is answered, also when the seat is
+ * gone by then: an older seat elsewhere is a dead socket's all the more. At most one
  * batch is under way to a member, at most 5 a second go to one and 50 to all. In memory: a member whose sockets have outlived its
  * memory claims all its seats again.
  */
@@ -63,19 +64,19 @@ export class ClaimOutbox {
     }
   }
 
-  /** What to send now; `answered` or `failed` must follow. `joinedAt` tells of a viewer's present seat here, or null. */
-  take(now: Millis, joinedAt: (viewer: string) => Millis | null): ClaimBatch[] {
+  /** What to send now; `answered` or `failed` must follow. */
+  take(now: Millis): ClaimBatch[] {
     const interval = Math.max(LEAST_INTERVAL_MS, this.#lanes.size * INTERVAL_PER_LANE_MS);
     const batches: ClaimBatch[] = [];
     for (const [to, lane] of this.#lanes) {
       if (lane.sending || lane.nextAt > now || lane.waiting.size === 0) continue;
       const claims: Claim[] = [];
-      for (const [viewer, since] of lane.waiting) {
+      for (const [viewer, joinedAt] of lane.waiting) {
         if (claims.length === CLAIMS_OF_A_BATCH) break;
-        lane.waiting.delete(viewer);
-        if (joinedAt(viewer) === since) claims.push({ viewer, joinedAt: since });
+        claims.push({ viewer, joinedAt });
       }
-      if (claims.length === 0) continue;
+      if (claims.length === lane.waiting.size) lane.waiting = new Map();
+      else for (const { viewer } of claims) lane.waiting.delete(viewer);
       lane.sending = true;
       lane.nextAt = now + interval;
       batches.push({ to, claims });

@@ -62,7 +62,7 @@ export class Seating {
 
   #send(): void {
     const now = Date.now();
-    for (const batch of this.#outbox.take(now, (viewer) => this.#owner.room.joinedAt(viewer))) {
+    for (const batch of this.#outbox.take(now)) {
       this.#owner.ctx.waitUntil(this.#sendBatch(batch).finally(() => this.#send()));
     }
     const next = this.#outbox.nextAt();

@@ -156,7 +156,10 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   /** A rendition's playlist; of the current broadcast where none is named. */
   mediaPlaylist(broadcast: number | null, rendition: string, query: ReloadQuery, delta: boolean): Promise<Outcome<MediaPlaylistAnswer>> {
-    return outcomeOf(() => this.#playback.mediaPlaylist(broadcast, rendition, query, delta));
+    return outcomeOf(async () => {
+      const answer = await this.#playback.mediaPlaylist(broadcast, rendition, query, delta);
+      return { ...answer, plan: this.#presence.plan };
+    });
   }
 
   multivariantPlaylist(broadcast: number | null): Promise<Outcome<PlaylistAnswer>> {

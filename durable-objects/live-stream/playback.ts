@@ -1,3 +1,4 @@
+import type { ShardPlan } from "../../domain/audience/shard-plan.ts";
 import type { Broadcast } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
 import type { BroadcastFacts } from "../../domain/hls/live-playlists.ts";
@@ -17,8 +18,13 @@ export interface PlaylistAnswer {
 }
 
 /** A media playlist, and the last complete segment that it lists. */
-export interface MediaPlaylistAnswer extends PlaylistAnswer {
+interface RenderedPlaylist extends PlaylistAnswer {
   complete: number;
+}
+
+/** The same as the object answers it, with the plan by which the stream's shards are to be asked; null while there are none. */
+export interface MediaPlaylistAnswer extends RenderedPlaylist {
+  plan: ShardPlan | null;
 }
 
 /** Names a segment. */
@@ -61,7 +67,7 @@ export class Playback {
     rendition: string,
     query: ReloadQuery,
     delta: boolean,
-  ): MediaPlaylistAnswer | Promise<MediaPlaylistAnswer> {
+  ): RenderedPlaylist | Promise<RenderedPlaylist> {
     const media = this.#find(broadcast);
     assertPlayable(media, rendition);
     const render = () => {

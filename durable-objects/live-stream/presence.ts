@@ -109,10 +109,9 @@ export class Presence {
 
   /** A shard says how many it has. Returns what it is to know. */
   hearShard(word: ShardWord, now: Millis): News {
-    const before = this.viewers(now);
+    const before = [this.#shards.total(now), this.#shards.connected(now)];
     const news = this.#shards.hear(word, now);
-    const { sockets, connected } = this.viewers(now);
-    if (sockets !== before.sockets || connected !== before.connected) this.#changed(now);
+    if (before.join() !== [this.#shards.total(now), this.#shards.connected(now)].join()) this.#changed(now);
     return news;
   }
 
@@ -176,8 +175,13 @@ export class Presence {
 
   #pullCount(now: Millis): number {
     const { keys, threshold } = this.#shards.players();
-    const players = new Set([...this.#room.players(), ...keys]);
-    return this.#pull.count(now, (player) => players.has(player), threshold);
+    // Put together only where there is a player to look for.
+    let players: Set<number> | null = null;
+    const hasSocket = (player: number) => {
+      players ??= new Set([...this.#room.players(), ...keys]);
+      return players.has(player);
+    };
+    return this.#pull.count(now, hasSocket, threshold);
   }
 
   #changed(now: Millis): void {

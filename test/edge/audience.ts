@@ -66,7 +66,9 @@ export function assertContiguous(frames: readonly ServerFrame[]): void {
     }
     if (frame.event === "error") continue;
     if (frame.event === "gap" ? frame.data.from > seq + 1 : frame.seq !== seq + 1) {
-      throw new Error(`${frame.event} ${frame.seq} after ${seq}: ${JSON.stringify(frames.map(({ event, seq: number }) => `${event} ${number}`))}`);
+      throw new Error(
+        `${frame.event} ${frame.seq} after ${seq}: ${JSON.stringify(frames.map(({ event, seq: number }) => `${event} ${number}`))}`,
+      );
     }
     seq = frame.seq;
   }

@@ -71,10 +71,13 @@ describe("players without a socket", () => {
   it("are known behind a playback token", async () => {
     const { id } = await live({ visibility: "signed" });
     const minted = await (await askApi("POST", `/api/v1/streams/${id}/playback-tokens`, {})).json<{ token: string }>();
-    expect((await play(`/hls/${id}/1/source/index.m3u8`, "without")).status).toBe(401);
     const reports = vi.spyOn(LiveStream.prototype, "reportPull");
     expect((await play(`/t/${minted.token}/hls/${id}/1/source/index.m3u8`, "with")).status).toBe(200);
     await expect.poll(() => pullOf(id)).toBe(1);
+    // Whoever is refused is not counted, though the next report is due.
+    vi.spyOn(Date, "now").mockReturnValue(Date.now() + 10_000);
+    expect((await play(`/hls/${id}/1/audio/index.m3u8`, "without")).status).toBe(401);
+    expect(await pullOf(id)).toBe(1);
     expect(reports).toHaveBeenCalledTimes(1);
   });
 

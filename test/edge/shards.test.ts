@@ -1,8 +1,10 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { AudienceShard } from "../../durable-objects/audience-shard/audience-shard.ts";
+import { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { assertContiguous, join, joinMany } from "./audience.ts";
-import { createStream, liveStreamOf, OriginCalls } from "./edge.ts";
+import { ask, createStream, liveStreamOf, OriginCalls, textOf } from "./edge.ts";
 
 function shardOf(stream: string, number: number) {
   return env.SHARDS.get(env.SHARDS.idFromName(`${stream}/${number}`));
@@ -12,7 +14,9 @@ describe("an audience that is larger than one object", () => {
   it("goes on to shards, is counted exactly, and hears every event", async () => {
     const { id, stream_key } = await createStream();
     const viewers = await joinMany(id, 60);
-    await expect.poll(async () => (await liveStreamOf(id).facts()).viewers, { timeout: 5000 }).toEqual({ connected: 60, sockets: 60, pull: 0 });
+    await expect
+      .poll(async () => (await liveStreamOf(id).facts()).viewers, { timeout: 5000 })
+      .toEqual({ connected: 60, sockets: 60, pull: 0 });
     for (const viewer of [viewers[0], viewers[30], viewers[59]]) await expect.poll(() => viewer?.count(), { timeout: 5000 }).toBe(60);
 
     const origin = await OriginCalls.publish(stream_key);
@@ -68,5 +72,39 @@ describe("an audience that is larger than one object", () => {
     await expect.poll(() => again.count(), { timeout: 5000 }).toBe(32);
     expect(again.frames[0]).toMatchObject({ event: "connection_established", seq });
     assertContiguous(again.frames);
+  });
+
+  it("plays through its shards, which ask the stream's own object once for many", async () => {
+    const { id, stream_key } = await createStream();
+    await joinMany(id, 24);
+    const origin = await OriginCalls.publish(stream_key);
+    await origin.begin();
+    await origin.pushSegments(1, 3);
+    // The first answer comes from the stream's own object, and tells of the shards.
+    const playlist = `/hls/${id}/1/source/index.m3u8`;
+    expect((await ask(playlist)).status).toBe(200);
+    const asked = vi.spyOn(AudienceShard.prototype, "mediaPlaylist");
+    const parts = vi.spyOn(AudienceShard.prototype, "readPart");
+    const root = vi.spyOn(LiveStream.prototype, "mediaPlaylist");
+    try {
+      const answer = await ask(playlist);
+      expect(await textOf(answer)).toContain("1-3.m4s");
+      expect(asked).toHaveBeenCalledTimes(1);
+      expect((await ask(`/media/${id}/1/source/1-3.1.m4s`)).status).toBe(200);
+      expect(parts).toHaveBeenCalledTimes(1);
+
+      // Many isolates that wait for the same part, at one shard.
+      const place = { stream: id, member: 0 };
+      const shard = shardOf(id, 0);
+      root.mockClear();
+      const waiting = Array.from({ length: 20 }, () => shard.mediaPlaylist(place, 1, "source", { msn: 4, part: 0 }, false));
+      await expect.poll(() => root.mock.calls.length).toBe(1);
+      await origin.part("source", 4, 0);
+      for (const held of await Promise.all(waiting)) expect(held.ok && held.value.text).toContain("1-4.0.m4s");
+      expect(root).toHaveBeenCalledTimes(1);
+      expect(await shard.mediaPlaylist(place, 1, "nothing", { msn: null, part: null }, false)).toMatchObject({ ok: false, status: 404 });
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 });

@@ -2,9 +2,9 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { type Context, Hono } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import { entryKey, mediaPath, recordingKey } from "../../domain/media-address.ts";
-import type { LiveStream } from "../../durable-objects/live-stream/live-stream.ts";
 import { type Outcome, unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import type { MediaPlaylistAnswer, SegmentAddress } from "../../durable-objects/live-stream/playback.ts";
+import { learnPlan } from "../audience/plans.ts";
 import { LIVE_HEADER } from "../audience/pull.ts";
 import { Recent } from "../recent.ts";
 import { sha256Hex } from "../store/digest.ts";
@@ -12,6 +12,7 @@ import { answerError, liveStream, proveStreamId, type Surface } from "../surface
 import { DeliveryDirectives, encodeDirectives } from "./directives.ts";
 import { type Fill, FillCache } from "./fill-cache.ts";
 import { streamParts } from "./open-segment.ts";
+import { type PlaybackSource, playbackSource } from "./source.ts";
 
 const IMMUTABLE = "public, max-age=31536000, immutable";
 /** A part may leave the window before its segment does. */
@@ -150,6 +151,7 @@ async function makeMediaPlaylist(c: Context<Surface>, broadcast: number | null, 
     return readObject(c, recordingKey(stream, broadcast, rendition), MULTIVARIANT, SHORT).catch(() => Promise.reject(error));
   }
   completeSegments.set(new URL(c.req.url).pathname, answer.complete);
+  if (answer.plan !== null) learnPlan(await proveStreamId(c.env, stream), answer.plan);
   // The playlists of a broadcast lie one level deeper than those of whatever is current.
   const text = broadcast === null ? answer.text.replaceAll("../../../../media/", "../../../media/") : answer.text;
   const isFixed = broadcast !== null && (answer.ended || msn !== null);
@@ -186,15 +188,12 @@ async function textFill(text: string, type: string, cacheControl: string, freshM
   return { body, type, cacheControl, etag: `"${(await sha256Hex(body)).slice(0, 32)}"`, from, freshMs };
 }
 
-/** Asks the stream's object. One that was evicted or deployed over in the middle of a held request is asked once more. */
-async function ask<Answer>(
-  c: Context<Surface>,
-  call: (object: DurableObjectStub<LiveStream>) => Promise<Outcome<Answer>>,
-): Promise<Answer> {
+/** Asks the stream's object, or a shard of it. One that was evicted or deployed over in the middle of a held request is asked once more: the stream's own. */
+async function ask<Answer>(c: Context<Surface>, call: (source: PlaybackSource) => Promise<Outcome<Answer>>): Promise<Answer> {
   const id = await proveStreamId(c.env, c.req.param("stream") ?? "");
   let outcome: Outcome<Answer>;
   try {
-    outcome = await call(liveStream(c.env, id));
+    outcome = await call(playbackSource(c.env, id));
   } catch {
     outcome = await call(liveStream(c.env, id));
   }

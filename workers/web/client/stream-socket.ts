@@ -10,7 +10,7 @@ import type { SocketEnvironment, SocketLike } from "./socket-environment.ts";
 import type { StreamEventData, StreamFrame } from "./stream-events.ts";
 import { Timers } from "./timers.ts";
 
-export { makeViewerId, type StreamAddress, streamSocketUrl } from "./address.ts";
+export { makeViewerId, streamSocketUrl } from "./address.ts";
 export type { PlaybackReport } from "./playback-report.ts";
 export type { SocketEnvironment, SocketLike } from "./socket-environment.ts";
 export type { StreamEventData, StreamFrame } from "./stream-events.ts";
