@@ -21,7 +21,7 @@ Object.assign(process.env, secrets, { WRANGLER_LOG: "error" });
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/domain/**/*.test.ts", "test/web/**/*.test.ts", "test/repo/**/*.test.ts"] } },
+      { test: { name: "unit", include: ["test/domain/**/*.test.ts", "test/audience/**/*.test.ts", "test/web/**/*.test.ts", "test/repo/**/*.test.ts"] } },
       {
         test: { name: "origin", include: ["test/origin/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false },
       },
@@ -37,8 +37,9 @@ export default defineConfig({
                 MIGRATIONS: await readD1Migrations("migrations"),
                 PLAYBACK_KEYS: JSON.stringify({ keys: playbackKeys }),
                 ANALYTICS_SINK: "memory",
-                // So that a test can fill an object.
+                // So that a test can fill an object, and use an address up.
                 SHARD_THRESHOLD: "20",
+                MAX_SOCKETS_PER_ADDRESS: "10",
               },
             },
           })),

@@ -35,7 +35,7 @@ export interface ClaimBatch {
 }
 
 interface Lane {
-  waiting: Map<string, Millis>;
+  waiting: Claim[];
   /** Not before this is the next batch sent. */
   nextAt: Millis;
   sending: boolean;
@@ -47,20 +47,20 @@ const RETRY_MS: Millis = 1_000;
 const CLAIMS_OF_A_BATCH = 1_000;
 
 /**
- * A member's claims on their way to the other homes of its viewers: each is sent until it is answered, also when the seat is
- * gone by then: an older seat elsewhere is a dead socket's all the more. At most one
- * batch is under way to a member, at most 5 a second go to one and 50 to all. In memory: a member whose sockets have outlived its
- * memory claims all its seats again.
+ * A member's claims on their way to the other homes of its viewers. Each is sent until it is answered, also when its seat is gone by then:
+ * an older one elsewhere is all the more a dead socket's. At most one batch is under way to a member, at most 5 a second go to one and
+ * 50 to all. In memory: a member whose sockets have outlived its memory claims all its seats again.
  */
 export class ClaimOutbox {
   readonly #lanes = new Map<Member, Lane>();
 
   /** A viewer has a seat here, and may have others at `otherHomes`. */
   add(viewer: string, joinedAt: Millis, otherHomes: readonly Member[]): void {
+    const claim = { viewer, joinedAt };
     for (const member of otherHomes) {
       const lane = this.#lanes.get(member);
-      if (lane === undefined) this.#lanes.set(member, { waiting: new Map([[viewer, joinedAt]]), nextAt: 0, sending: false });
-      else lane.waiting.set(viewer, joinedAt);
+      if (lane === undefined) this.#lanes.set(member, { waiting: [claim], nextAt: 0, sending: false });
+      else lane.waiting.push(claim);
     }
   }
 
@@ -69,14 +69,9 @@ export class ClaimOutbox {
     const interval = Math.max(LEAST_INTERVAL_MS, this.#lanes.size * INTERVAL_PER_LANE_MS);
     const batches: ClaimBatch[] = [];
     for (const [to, lane] of this.#lanes) {
-      if (lane.sending || lane.nextAt > now || lane.waiting.size === 0) continue;
-      const claims: Claim[] = [];
-      for (const [viewer, joinedAt] of lane.waiting) {
-        if (claims.length === CLAIMS_OF_A_BATCH) break;
-        claims.push({ viewer, joinedAt });
-      }
-      if (claims.length === lane.waiting.size) lane.waiting = new Map();
-      else for (const { viewer } of claims) lane.waiting.delete(viewer);
+      if (lane.sending || lane.nextAt > now || lane.waiting.length === 0) continue;
+      const claims = lane.waiting;
+      lane.waiting = claims.splice(CLAIMS_OF_A_BATCH);
       lane.sending = true;
       lane.nextAt = now + interval;
       batches.push({ to, claims });
@@ -90,13 +85,13 @@ export class ClaimOutbox {
     if (lane !== undefined) lane.sending = false;
   }
 
-  /** The batch may not have arrived: its claims go again a second later, except where the viewer has a newer one. */
+  /** The batch may not have arrived: its claims go again a second later. */
   failed({ to, claims }: ClaimBatch, now: Millis): void {
     const lane = this.#lanes.get(to);
     if (lane === undefined) return;
     lane.sending = false;
     lane.nextAt = now + RETRY_MS;
-    for (const { viewer, joinedAt } of claims) if (!lane.waiting.has(viewer)) lane.waiting.set(viewer, joinedAt);
+    lane.waiting = claims.concat(lane.waiting);
   }
 
   /** Forgets what is for members that a newer plan has shown to be empty. */
@@ -108,7 +103,7 @@ export class ClaimOutbox {
   nextAt(): Millis | null {
     let next: Millis | null = null;
     for (const lane of this.#lanes.values()) {
-      if (!lane.sending && lane.waiting.size > 0) next = Math.min(next ?? lane.nextAt, lane.nextAt);
+      if (!lane.sending && lane.waiting.length > 0) next = Math.min(next ?? lane.nextAt, lane.nextAt);
     }
     return next;
   }

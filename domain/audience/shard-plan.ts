@@ -106,7 +106,7 @@ export function decideSeat(
 
 /** How many sockets a member takes: a tenth over the threshold at which the next generation opens, for what comes until all have heard of it. */
 export function capacityOf(threshold: number): number {
-  return Math.ceil(threshold * 1.1);
+  return threshold + Math.ceil(threshold / 10);
 }
 
 const LEAST_INTERVAL_MS: Millis = 250;
@@ -114,5 +114,6 @@ const REPORTS_PER_SECOND = 200;
 
 /** The least time between two reports of a shard, unless it has just reached the threshold: the root hears at most 200 a second. */
 export function reportIntervalOf(plan: ShardPlan): Millis {
-  return Math.max(LEAST_INTERVAL_MS, Math.ceil((shardsOf(plan).length * 1000) / REPORTS_PER_SECOND));
+  const members = plan.generations.reduce((sum, { rung }) => sum + extentOf(rung).size, 0);
+  return Math.max(LEAST_INTERVAL_MS, Math.ceil((members * 1000) / REPORTS_PER_SECOND));
 }

@@ -19,6 +19,9 @@ import type { Visit } from "../audience/visit.ts";
 import { ShardHub } from "./shard-hub.ts";
 import type { LiveStreamStorage } from "./storage.ts";
 
+/** Players without a socket come and go one by one: the least time between two looks for those who have gone. */
+const PULL_SWEEP_INTERVAL_MS: Millis = 2_000;
+
 /** What the audience needs of the stream around it. */
 export interface PresenceOwner {
   ctx: DurableObjectState;
@@ -43,6 +46,8 @@ export class Presence {
   readonly #pull = new PullAudience();
   readonly #announcer = new Announcer();
   readonly #instance: string;
+  /** As last announced; in a new life of the object, as it was found. */
+  #told: { sockets: number; pull: number };
   #peak: number;
   #metadata: MessageBudget = { windowStart: 0, used: 0 };
 
@@ -60,6 +65,7 @@ export class Presence {
     const news = () => ({ instance: this.#instance, visibility: owner.visibility(), greeting: owner.visibility() && owner.greet() });
     this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootSockets: () => this.#room.connected, news });
     const threshold = shardThresholdOf(env);
+    this.#told = { sockets: this.count, pull: 0 };
     this.#seating = new Seating({ ctx, env, room: this.#room, threshold, streamId, member, plan: () => this.#shards.plan });
   }
 
@@ -123,14 +129,15 @@ export class Presence {
   /** Does what time has brought. */
   sweep(now: Millis): void {
     this.#room.sweep(now);
-    const before = this.count;
     this.#shards.tick(now);
-    if (this.count !== before) this.#changed(now);
+    if (this.count !== this.#told.sockets || this.#pullCount(now) !== this.#told.pull) this.#changed(now);
   }
 
   /** When the next sweep is due; null where nobody watches. */
   nextSweepAt(now: Millis): Millis | null {
-    const times = [this.#room.nextSweepAt(now), this.#shards.nextTickAt(now)].filter((at) => at !== null);
+    const pullExpiry = this.#pull.nextExpiryAt();
+    const pull = pullExpiry === null ? null : Math.max(pullExpiry, now + PULL_SWEEP_INTERVAL_MS);
+    const times = [this.#room.nextSweepAt(now), this.#shards.nextTickAt(now), pull].filter((at) => at !== null);
     return times.length === 0 ? null : Math.min(...times);
   }
 
@@ -197,7 +204,9 @@ export class Presence {
   #announce(now: Millis): void {
     if ((this.#owner.storage.load("peak") ?? 0) < this.#peak) this.#owner.storage.save("peak", this.#peak);
     this.#shards.keep();
-    const counts = { viewer_count: this.count, peak_viewers: this.#peak, viewers: this.viewers(now) };
+    const viewers = this.viewers(now);
+    this.#told = viewers;
+    const counts = { viewer_count: viewers.sockets, peak_viewers: this.#peak, viewers };
     this.tell({ event: "viewer_count_changed", data: { stream_id: this.#owner.streamId(), ...counts, timestamp: isoTime(now) } }, now);
     this.#owner.onCount(now);
   }

@@ -10,7 +10,7 @@ import { type Bench, type BenchRun, scoped } from "./rig/figure.ts";
 import type { Hub } from "./rig/hub.ts";
 import { monotonicMs } from "./rig/monotonic.ts";
 import { startNchan } from "./rig/nchan.ts";
-import { startNovaHub } from "./rig/nova-hub.ts";
+import { startNovaHub, startSpreadNovaHub } from "./rig/nova-hub.ts";
 import { startWsHub } from "./rig/ws-hub.ts";
 
 const subjects = {
@@ -24,11 +24,13 @@ const Options = z.object({
   /** Sizes of the audiences, one after another. */
   sockets: z
     .string()
-    .default("1000,5000,9000")
     .transform((text) => list(text).map(Number))
-    .pipe(z.array(z.number().int().min(1).max(9_500)).min(1)),
+    .pipe(z.array(z.number().int().min(1).max(18_000)).min(1))
+    .optional(),
   /** Messages that are measured. */
   broadcasts: z.coerce.number().int().min(1).max(1_000).default(25),
+  /** Whether to measure an audience of the first size that is spread over shards in two processes, and nothing else. */
+  shards: z.boolean().default(false),
   subjects: z
     .string()
     .default("nova,nchan,ws")
@@ -37,6 +39,10 @@ const Options = z.object({
 });
 type Options = z.infer<typeof Options>;
 
+const SOCKETS = [1_000, 5_000, 9_000];
+const SPREAD_SOCKETS = 12_000;
+/** The share of a spread audience that is at the stream's own object. */
+const ROOT_SHARE = 1 / 3;
 /** Messages before the measurement: code warms up. */
 const WARM_UP = 3;
 /** From one message to the next: the platform takes five a second. */
@@ -49,10 +55,16 @@ const LEAVING_SHARE = 0.1;
 /** From a message's sending to everybody's having it, for audiences at one object; the same for nchan and for a hub of Node and `ws`. */
 export const bench: Bench = async (args, run) => {
   const names = ["sockets", "broadcasts", "subjects"] as const;
-  const { values } = parseArgs({ args, options: Object.fromEntries(names.map((name) => [name, { type: "string" as const }])) });
+  const texts = Object.fromEntries(names.map((name) => [name, { type: "string" as const }]));
+  const { values } = parseArgs({ args, options: { ...texts, shards: { type: "boolean" } } });
   const { data: options, error } = Options.safeParse(values);
   if (error !== undefined) throw new Error(`the options are not right:\n${z.prettifyError(error)}`);
-  for (const size of options.sockets) {
+  if (options.shards) {
+    const [size = SPREAD_SOCKETS] = options.sockets ?? [];
+    const rootSockets = Math.floor(size * ROOT_SHARE);
+    return scoped(run, async (scope) => measure(await startSpreadNovaHub(rootSockets, scope), size, options, scope));
+  }
+  for (const size of options.sockets ?? SOCKETS) {
     for (const subject of options.subjects) {
       await scoped(run, async (scope) => measure(await subjects[subject](scope), size, options, scope));
     }
@@ -61,13 +73,13 @@ export const bench: Bench = async (args, run) => {
 
 async function measure(hub: Hub, size: number, options: Options, run: BenchRun): Promise<void> {
   const figures = new AudienceFigures(run, "fanout", hub.name);
-  const crowd = Crowd.prepare(size, run.cleanup);
+  const crowd = new Crowd(hub.targets(size), run.cleanup);
   const emptyMb = hub.readMemoryMb();
   run.say(`${hub.name}: ${size} sockets…`);
-  const joinSeconds = await crowd.join(hub.target);
+  const joinSeconds = await crowd.join();
   figures.emit(`connect_rate_${size}`, size / joinSeconds, "1/s", size);
   await sleep(SETTLE_MS);
-  const joined = hub.countViewers === null ? null : await checkCount(hub.countViewers, size);
+  const joined = hub.countViewers === null ? null : await checkCount(hub.countViewers, 0, size);
 
   const marked: MarkedEvent[] = [];
   const rounds: number[][] = [];
@@ -95,9 +107,10 @@ async function measure(hub: Hub, size: number, options: Options, run: BenchRun):
 
   const leaving = Math.ceil(size * LEAVING_SHARE);
   const leaves = crowd.leave(leaving);
-  const left = await checkCount(hub.countViewers, size - leaving);
+  const left = await checkCount(hub.countViewers, size, size - leaving);
   const unanswered = await leaves;
   if (unanswered > 0) run.say(`${hub.name}: the server did not answer the close of ${unanswered} of ${leaving} sockets`);
   figures.emit(`count_error_${size}`, Math.max(joined.error, left.error), "viewers", 2);
-  if (left.delay !== null) figures.emit(`count_delay_${size}`, left.delay, "s", leaving);
+  if (left.delay === null) run.say(`${hub.name}: the count was never right after ${leaving} had left`);
+  else figures.emit(`count_delay_${size}`, left.delay, "s", leaving);
 }

@@ -56,9 +56,9 @@ async function measure(hub: FragileHub, size: number, run: BenchRun): Promise<vo
   const { countViewers, countReads } = hub;
   if (countViewers === null) throw new Error(`${hub.name} does not count`);
   const figures = new AudienceFigures(run, "storm", hub.name);
-  const crowd = Crowd.prepare(size, run.cleanup);
+  const crowd = new Crowd(hub.targets(size), run.cleanup);
   run.say(`${hub.name}: ${size} sockets…`);
-  await crowd.join(hub.target);
+  await crowd.join();
   await sleep(SETTLE_MS);
   for (let mark = 1; mark <= MARKS_BEFORE; mark++) {
     const { delays } = await crowd.deliver(mark, () => hub.send(mark));
@@ -71,7 +71,7 @@ async function measure(hub: FragileHub, size: number, run: BenchRun): Promise<vo
   const stop = new AbortController();
   const back = crowd.back(killedAt, BACK_TIMEOUT_MS).finally(() => stop.abort());
   const [moments, seen] = await Promise.all([back, observe(hub, countViewers, killedAt, stop.signal)]);
-  const { error } = await checkCount(countViewers, size);
+  const { error } = await checkCount(countViewers, 0, size);
   const reads = (await countReads?.()) ?? null;
   const lastMark = MARKS_BEFORE + seen.marked.length + 1;
   const { sent } = await crowd.deliver(lastMark, () => hub.send(lastMark));
@@ -86,14 +86,16 @@ async function measure(hub: FragileHub, size: number, run: BenchRun): Promise<vo
   if (seen.leastCount !== null) figures.emit("viewer_count_min", seen.leastCount, "viewers", seen.looks);
   figures.emit("lost", Math.max(missing, holes), "events", (seen.marked.length + 1) * size);
   figures.emit("told_of", told, "events", size);
-  if (reads !== null) figures.emit("d1_reads", reads, "parts", size);
+  if (reads !== null) figures.emit("d1_reads", reads, "reads", size);
   const load = (loadavg()[0] ?? 0).toFixed(1);
   run.say(`${hub.name}: ${repeats} events came twice; load of the machine ${load}`);
 }
 
 /** Starts the server again, asks it for its count, and sends messages, until all are back. */
 async function observe(hub: FragileHub, countViewers: () => Promise<number>, killedAt: number, back: AbortSignal): Promise<Comeback> {
-  await hub.restart();
+  // It may answer before all of its start is done.
+  const restarted = hub.restart();
+  restarted.catch(() => undefined);
   let restart: number | null = null;
   let leastCount: number | null = null;
   let looks = 0;
@@ -111,8 +113,9 @@ async function observe(hub: FragileHub, countViewers: () => Promise<number>, kil
         marked.push(await hub.send(mark));
       }
     }
-    await sleep(LOOK_MS, undefined);
+    await sleep(LOOK_MS);
   }
+  await restarted;
   if (restart === null) throw new Error(`${hub.name} did not answer again`);
   return { restart, leastCount, looks, marked };
 }

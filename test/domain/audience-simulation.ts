@@ -31,7 +31,7 @@ const RPC_TIMEOUT_MS: Millis = 1_000;
 const LEDGER_SAVED_EVERY_MS: Millis = 10_000;
 /** So much time passes in longer steps: until a member looks at its clock, not until a message arrives. */
 const LONG_MS: Millis = 20_000;
-const LONG_STEP_MS: Millis = 2_000;
+const LONG_STEP_MS: Millis = 5_000;
 const NOBODY = -1;
 
 /**
@@ -59,13 +59,17 @@ export class AudienceSimulation {
   readonly #options: SimulationOptions;
   readonly #workers: ShardPlan[];
   readonly #current: Int32Array;
+  /** Counts what each viewer did: who has left does not come again. */
+  readonly #moves: Uint32Array;
   readonly #viewerOfSocket: number[] = [];
+  readonly #memberOfSocket: Member[] = [];
   #planner: ShardPlanner;
   #ledger = new ShardLedger();
   /** What outlives the root's memory. */
   #stored: { planner: string; ledger: string; changes: [Member, number][] };
   #ledgerSavedAt: Millis = 0;
   #askedAt: Millis = 0;
+  #rootChangesDecided = 0;
   /** Each shard's count of changes as of the report that the root has: what its number may be off by is the changes since. */
   #changesReported = new Map<Member, number>();
 
@@ -76,6 +80,7 @@ export class AudienceSimulation {
     this.#stored = { planner: JSON.stringify(this.#planner.snapshot()), ledger: "[]", changes: [] };
     this.#workers = Array.from({ length: options.workers }, () => this.#planner.plan);
     this.#current = new Int32Array(options.viewers).fill(NOBODY);
+    this.#moves = new Uint32Array(options.viewers);
     this.#wake(ROOT);
   }
 
@@ -121,6 +126,7 @@ export class AudienceSimulation {
       const decision = decideSeat(member.plan, member.number, id, load, this.#options.threshold);
       if (decision === "seat") {
         const socket = this.#viewerOfSocket.push(viewer) - 1;
+        this.#memberOfSocket.push(member.number);
         this.#current[viewer] = socket;
         this.present++;
         member.seat(id, socket, this.now);
@@ -147,11 +153,13 @@ export class AudienceSimulation {
     this.vanish(viewer);
     if (socket === NOBODY) return;
     const id = this.idOf(viewer);
-    for (const member of this.members.values()) if (member.seats.get(id)?.socket === socket) member.unseat(id);
+    const member = this.#member(this.#memberOfSocket[socket] as Member);
+    if (member.seats.get(id)?.socket === socket) member.unseat(id);
   }
 
   /** A viewer's socket is dead, and nobody tells the member. */
   vanish(viewer: number): void {
+    this.#moves[viewer] = (this.#moves[viewer] as number) + 1;
     if (this.#current[viewer] === NOBODY) return;
     this.#current[viewer] = NOBODY;
     this.present--;
@@ -199,8 +207,12 @@ export class AudienceSimulation {
       });
       this.now = to;
       for (const member of this.members.values()) if (member.awake) this.#pump(member);
-      if (this.now - this.#askedAt >= SHARD_RENEWAL_MS) this.#askSilent();
-      this.#decide();
+      const asks = this.now - this.#askedAt >= SHARD_RENEWAL_MS;
+      if (asks) this.#askSilent();
+      const rootChanges = this.#member(ROOT).changes;
+      const calmEndsAt = this.#planner.nextDecisionAt();
+      if (asks || rootChanges !== this.#rootChangesDecided || (calmEndsAt !== null && calmEndsAt <= this.now)) this.#decide();
+      this.#rootChangesDecided = rootChanges;
       if (this.now - this.#ledgerSavedAt < LEDGER_SAVED_EVERY_MS) continue;
       this.#ledgerSavedAt = this.now;
       this.#stored.ledger = JSON.stringify(this.#ledger.snapshot());
@@ -215,7 +227,7 @@ export class AudienceSimulation {
 
   /** Lets everything arrive: no more faults, and time for the leases of the dead to run out. */
   quiesce(): void {
-    this.network.faults = { ...this.network.faults, lost: 0, doubled: 0 };
+    this.network.faults = { ...this.network.faults, lost: 0, doubled: 0, delay: { min: 1, max: 100 } };
     this.#settleDown();
     this.advance(SHARD_LEASE_MS + SHARD_RENEWAL_MS);
     this.#settleDown();
@@ -272,7 +284,7 @@ export class AudienceSimulation {
   }
 
   #pump(member: SimulatedMember): void {
-    for (const batch of member.outbox.take(this.now, (id) => member.seats.get(id)?.joinedAt ?? null)) this.#sendClaims(member, batch);
+    for (const batch of member.outbox.take(this.now)) this.#sendClaims(member, batch);
     if (member.number !== ROOT && member.reportDue(this.now, reportIntervalOf(member.plan), this.#options.threshold))
       this.#sendReport(member);
   }
@@ -363,8 +375,9 @@ export class AudienceSimulation {
       if (verdict === "replaced") this.wronglyReplaced++;
       else {
         this.contested++;
+        const moves = this.#moves[viewer];
         this.network.after(this.now, 700, () => {
-          if (!this.isPresent(viewer)) this.join(viewer, viewer % this.#workers.length);
+          if (this.#moves[viewer] === moves) this.join(viewer, viewer % this.#workers.length);
         });
       }
     }

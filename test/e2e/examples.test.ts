@@ -18,7 +18,8 @@ const soon = { timeout: 15_000, interval: 50 };
 
 /** Opens the example as a page of a site. */
 async function open(stream: string, site = platform.site): Promise<Page> {
-  const page = await (await browser.newContext()).newPage();
+  // The page is put in on its way: Chromium does not know that it comes from this machine, as what it asks does.
+  const page = await (await browser.newContext({ permissions: ["local-network-access"] })).newPage();
   pages.push(page);
   await page.route("**/viewer-count.html*", (route) => route.fulfill({ contentType: "text/html", body: EXAMPLE }));
   await page.goto(`${site}/viewer-count.html?edge=${encodeURIComponent(platform.site)}&stream=${stream}`);
@@ -71,9 +72,10 @@ describe("the example of a viewer count", () => {
     await expect.poll(async () => (await shown(page)).count, soon).toBe("1");
     const sockets: string[] = [];
     page.on("websocket", (socket) => sockets.push(socket.url()));
-    // The socket that is open is not cut by this, but asked for a sign of life, and given up when none comes.
     await page.context().setOffline(true);
-    await expect.poll(async () => (await shown(page)).connection, { ...soon, timeout: 60_000 }).not.toBe("");
+    // The socket that is open is not cut by this: the page, as one that comes to sight again, asks it for a sign of life.
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await expect.poll(async () => (await shown(page)).connection, { ...soon, timeout: 20_000 }).not.toBe("");
     await page.context().setOffline(false);
     await expect.poll(() => shown(page), soon).toEqual({ count: "1", status: "soon", connection: "" });
     expect(new URL(sockets.at(-1) as string).searchParams.get("resume")).toMatch(/^[0-9a-f-]{36}\.\d+$/);
@@ -84,6 +86,28 @@ describe("the example of a viewer count", () => {
     const elsewhere = platform.site.replace("127.0.0.1", "localhost");
     const page = await open(id, elsewhere);
     await expect.poll(async () => (await shown(page)).connection, soon).toMatch(/ALLOWED_ORIGINS/);
+  });
+});
+
+describe("the client in docs/websocket.md", () => {
+  it("hears what happens", async () => {
+    const text = readFileSync(join(ROOT, "docs", "websocket.md"), "utf8");
+    const source = [...text.matchAll(/```js\n(export [\s\S]*?)```/g)][0]?.[1] ?? "";
+    const { follow } = (await import(`data:text/javascript,${encodeURIComponent(source)}`)) as {
+      follow(url: string, onEvent: (event: string, data: { viewer_count?: number }) => void): void;
+    };
+    const { id } = await platform.createStream();
+    const heard: unknown[] = [];
+    const socketOf = (viewer: string) => `${platform.site.replace("http", "ws")}/api/v1/streams/${id}/ws?viewer=${viewer}`;
+    follow(socketOf("first-viewer"), (event, { viewer_count }) => void heard.push([event, viewer_count]));
+    await expect.poll(() => heard, soon).toContainEqual(["connection_established", 1]);
+    const other = new WebSocket(socketOf("other-viewer"));
+    await expect.poll(() => heard, soon).toContainEqual(["viewer_count_changed", 2]);
+    other.close();
+    // Takes the place of the first, which stays shut.
+    const replacing = new WebSocket(socketOf("first-viewer"));
+    await new Promise((resolve) => replacing.addEventListener("message", resolve, { once: true }));
+    replacing.close();
   });
 });
 
@@ -106,22 +130,11 @@ describe("the client that a deployment serves", () => {
     const directory = mkdtempSync(join(tmpdir(), "nova-client-"));
     try {
       writeFileSync(join(directory, "stream-socket.d.ts"), await answer.text());
+      const options = { noEmit: true, strict: true, module: "esnext", moduleResolution: "bundler", target: "es2022", types: [] };
+      writeFileSync(join(directory, "tsconfig.json"), JSON.stringify({ compilerOptions: options }));
       const compile = (program: string) => {
         writeFileSync(join(directory, "program.ts"), program);
-        const options = [
-          "--noEmit",
-          "--strict",
-          "--module",
-          "esnext",
-          "--target",
-          "es2022",
-          "--moduleResolution",
-          "bundler",
-          "--types",
-          "",
-        ];
-        const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
-        return promisify(execFile)(process.execPath, [tsc, ...options, join(directory, "program.ts")]).then(
+        return promisify(execFile)(join(ROOT, "node_modules", ".bin", "tsc"), ["-p", directory]).then(
           () => "",
           (error: { stdout: string }) => error.stdout,
         );

@@ -8,7 +8,7 @@ import type { Miniflare } from "miniflare";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { build, ROOT } from "../../scripts/local/build.ts";
 import { startEdge } from "../../scripts/local/edge.ts";
-import type { Wakes } from "../fakes/counting-edge.ts";
+import type { Wakes } from "../fakes/wakes.ts";
 
 const SECRETS = { ID_SECRET: "test-id-secret", ORIGIN_TOKENS: "test-origin-token", ADMIN_API_KEY: "test-admin-key", PLAYBACK_KEYS: "" };
 const VIEWERS = 1_000;
@@ -25,7 +25,7 @@ const sockets: WebSocket[] = [];
 beforeAll(async () => {
   await build();
   directory = mkdtempSync(join(tmpdir(), "nova-hibernation-"));
-  const args = ["deploy", "test/fakes/counting-edge.ts", "--dry-run", "--outdir", directory];
+  const args = ["deploy", "test/edge/counting-edge.ts", "--dry-run", "--outdir", directory];
   await promisify(execFile)(join(ROOT, "node_modules/.bin/wrangler"), args, { cwd: ROOT, timeout: 60_000 });
   const bundle = join(directory, "counting-edge.js");
   const edge = await startEdge({ host: "127.0.0.1", port: 0, dataDir: directory, rtmpUrl: "rtmp://{host}/live", secrets: SECRETS, bundle });

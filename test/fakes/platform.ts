@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StreamResource } from "../../domain/protocol/api.ts";
+import type { ViewerList } from "../../domain/protocol/audience.ts";
 import type { Log } from "../../origin/log.ts";
 import { Origin } from "../../origin/origin.ts";
 import { build } from "../../scripts/local/build.ts";
 import { startEdge } from "../../scripts/local/edge.ts";
+import { findListener } from "./listener.ts";
 
 const PLAYBACK_KEYS = JSON.stringify({ keys: [{ kty: "oct", alg: "HS256", kid: "test", k: Buffer.alloc(32, 7).toString("base64url") }] });
 const SECRETS = {
@@ -24,21 +26,43 @@ export interface Platform {
   /** `http://127.0.0.1:PORT`, without a slash at the end. */
   site: string;
   rtmpPort: number;
+  /** What proves an origin to the edge. */
+  originToken: string;
   origin: Origin;
   /** Every line that the origin has logged. */
   logs: string[];
   createStream(fields?: object): Promise<CreatedStream>;
   getStream(id: string): Promise<StreamResource>;
   deleteStream(id: string): Promise<Response>;
+  /** A page of who watches and has watched. */
+  viewers(id: string, query: string): Promise<ViewerList>;
+  /** Tells the viewers of a live stream. Rejects where it is refused; else answers with the event's number. */
+  sendMetadata(id: string, payload: unknown): Promise<number>;
+  /** How many objects of a class have stored anything. */
+  countObjects(className: string): number;
+  /** The process that the edge runs in now. */
+  edgePid(): number;
+  /** Kills the edge as a power cut would, and starts it again at the same port with the same data. */
+  crashEdge(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts a platform on free ports, with data of its own. `edgeUrl` lets the origin reach the edge another way. */
-export async function startPlatform(options: { edgeUrl?: (site: string) => Promise<string> } = {}): Promise<Platform> {
+/** What may differ from a platform as it is. */
+export interface PlatformOptions {
+  /** Lets the origin reach the edge another way. */
+  edgeUrl?: (site: string) => Promise<string>;
+  /** Settings of wrangler.toml that shall be others here. */
+  vars?: Record<string, string>;
+}
+
+/** Starts a platform on free ports, with data of its own. */
+export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   await build();
   const dataDir = mkdtempSync(join(tmpdir(), "nova-platform-"));
-  const edge = await startEdge({ host: "127.0.0.1", port: 0, dataDir, rtmpUrl: "rtmp://{host}:1935/live", secrets: SECRETS });
+  const edgeOptions = { host: "127.0.0.1", dataDir, rtmpUrl: "rtmp://{host}:1935/live", secrets: SECRETS, vars: options.vars ?? {} };
+  let edge = await startEdge({ ...edgeOptions, port: 0 });
   const site = edge.url.origin;
+  const port = Number(edge.url.port);
   const logs: string[] = [];
   const write = (level: string) => (fields: object, message: string) => void logs.push(JSON.stringify({ level, ...fields, message }));
   const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
@@ -64,6 +88,7 @@ export async function startPlatform(options: { edgeUrl?: (site: string) => Promi
   return {
     site,
     rtmpPort,
+    originToken: SECRETS.ORIGIN_TOKENS,
     origin,
     logs,
     async createStream(fields = {}) {
@@ -75,6 +100,24 @@ export async function startPlatform(options: { edgeUrl?: (site: string) => Promi
       return (await (await api("GET", `/streams/${id}`)).json()) as StreamResource;
     },
     deleteStream: (id) => api("DELETE", `/streams/${id}`),
+    async viewers(id, query) {
+      return (await (await api("GET", `/streams/${id}/viewers?${query}`)).json()) as ViewerList;
+    },
+    async sendMetadata(id, payload) {
+      const answer = await api("POST", `/streams/${id}/metadata`, { payload });
+      if (answer.status !== 202) throw new Error(`metadata: ${answer.status} ${await answer.text()}`);
+      return ((await answer.json()) as { seq: number }).seq;
+    },
+    countObjects: (className) =>
+      readdirSync(dataDir, { recursive: true, encoding: "utf8" }).filter(
+        (path) => path.includes(className) && /[0-9a-f]{64}\.sqlite$/.test(path),
+      ).length,
+    edgePid: () => findListener(port),
+    async crashEdge() {
+      process.kill(findListener(port), "SIGKILL");
+      await edge.miniflare.dispose();
+      edge = await startEdge({ ...edgeOptions, port });
+    },
     async stop() {
       await origin.stop();
       await edge.miniflare.dispose();

@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { ServerFrame } from "../../domain/protocol/events.ts";
+import { ClientFrame, ServerFrame } from "../../domain/protocol/events.ts";
 import { isKnownFrame, parseFrame } from "../../workers/web/client/frame.ts";
 import { makeViewerId, type StreamFrame, streamSocketUrl } from "../../workers/web/client/stream-socket.ts";
 
@@ -26,6 +28,23 @@ describe("the frames that the client knows", () => {
     ]) {
       expect(parseFrame(text)).toBeNull();
     }
+  });
+});
+
+describe("the examples in docs/websocket.md", () => {
+  const text = readFileSync(join(import.meta.dirname, "..", "..", "docs", "websocket.md"), "utf8");
+  const blocks = [...text.matchAll(/```json\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+  const examples: object[] = blocks
+    .flatMap((block) => (block.startsWith("{\n") ? [block] : block.trim().split("\n")))
+    .map((one) => JSON.parse(one));
+
+  it("are frames of the protocol, one of each", () => {
+    const frames = examples.filter((example) => "event" in example).map((example) => ServerFrame.parse(example));
+    expect(frames).toEqual(examples.filter((example) => "event" in example));
+    expect(frames.map(({ event }) => event).sort()).toEqual(ServerFrame.options.map(({ shape }) => shape.event.value).sort());
+    const messages = examples.filter((example) => "type" in example);
+    expect(messages.map((message) => ClientFrame.parse(message))).toEqual(messages);
+    expect(messages).toHaveLength(ClientFrame.options.length);
   });
 });
 

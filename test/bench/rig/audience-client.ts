@@ -1,4 +1,6 @@
+import { computeBackoff } from "../../../workers/web/client/backoff.ts";
 import { type EventFrame, EventLedger } from "./event-ledger.ts";
+import { monotonicMs } from "./monotonic.ts";
 import { BareWebSocket } from "./websocket.ts";
 
 /** Where and how clients connect. */
@@ -24,9 +26,8 @@ export interface ClientEvents {
 
 const PING_INTERVAL_MS = 25_000;
 const ACK_INTERVAL_MS = 1_000;
-const BACKOFF_BASE_MS = 500;
-const BACKOFF_CAP_MS = 15_000;
-const BACKOFF_DOUBLINGS = 5;
+/** A socket that lived this long was healthy: its end starts the backoff anew. */
+const STABLE_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const LEAVE_TIMEOUT_MS = 3_000;
 
@@ -40,6 +41,7 @@ export class AudienceClient {
   #isIn = false;
   #ping: NodeJS.Timeout | null = null;
   #deadline: NodeJS.Timeout | null = null;
+  #joinedAt = 0;
   #attempt = 0;
   #ackBytes = Number.POSITIVE_INFINITY;
   #unacknowledged = 0;
@@ -92,7 +94,7 @@ export class AudienceClient {
   #join(at: number): void {
     if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#isIn = true;
-    this.#attempt = 0;
+    this.#joinedAt = at;
     this.#events.joined(at);
   }
 
@@ -120,12 +122,11 @@ export class AudienceClient {
     if (this.#ping !== null) clearInterval(this.#ping);
     if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#socket = null;
+    if (this.#isIn && monotonicMs() - this.#joinedAt >= STABLE_MS) this.#attempt = 0;
     this.#isIn = false;
     if (this.#left !== null) return this.#left();
     this.#events.lost(reason);
     if (!this.#target.comesBack) return;
-    const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(this.#attempt, BACKOFF_DOUBLINGS));
-    this.#attempt += 1;
-    setTimeout(() => this.connect(), Math.random() * ceiling);
+    setTimeout(() => this.connect(), computeBackoff(this.#attempt++, Math.random()));
   }
 }

@@ -2,7 +2,7 @@ import { type BenchRun, type Figure, percentile } from "./figure.ts";
 
 /** A figure of an audience counts things that others don't. */
 export interface AudienceFigure extends Omit<Figure, "unit"> {
-  unit: Figure["unit"] | "events" | "viewers";
+  unit: Figure["unit"] | "events" | "viewers" | "reads";
 }
 
 /** Emits the figures of one subject in one bench. */

@@ -10,7 +10,8 @@ import { writeCountedBundle } from "./counted-bundle.ts";
 /**
  * The built Worker in workerd as `npm start` runs it, but without its pages and without what the development server puts before it: four
  * Workers that pass each request on, and cost more than the platform does. `EDGE_VARS` is JSON of variables that differ from wrangler.toml's;
- * with `COUNT_D1` set, `GET /bench/d1` tells how often D1 was asked.
+ * with `COUNT_D1` set, `GET /bench/d1` tells how often D1 was asked. `EDGE_ROLE` is for two processes with one data directory: `root` has the
+ * streams' own objects, `shards` the shards of their audiences; each calls the other's by way of the development registry.
  */
 const dataDir = process.env.DATA_DIR ?? "";
 const port = Number(process.env.PORT);
@@ -19,6 +20,13 @@ const vars = JSON.parse(process.env.EDGE_VARS ?? "{}") as Record<string, string>
 // wrangler.toml names the secrets that a deployment must have, and looks for them in the environment.
 Object.assign(process.env, secrets);
 const { assets: _, ...workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml")).workerOptions;
+const role = process.env.EDGE_ROLE;
+const names = { root: "nova-edge", shards: "nova-edge-shards" };
+const isElsewhere = (binding: string) => role !== undefined && binding !== (role === "shards" ? "SHARDS" : "LIVE");
+const durableObjects = Object.entries(workerOptions.durableObjects as Record<string, { className: string }>).map(([binding, object]) => [
+  binding,
+  isElsewhere(binding) ? { ...object, scriptName: binding === "SHARDS" ? names.shards : names.root } : object,
+]);
 const modules = process.env.COUNT_D1 === undefined ? [WORKER_BUNDLE] : writeCountedBundle(WORKER_BUNDLE, dataDir);
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
@@ -26,11 +34,13 @@ const miniflare = new Miniflare(
     port: 0,
     log: new Log(LogLevel.WARN),
     cf: false,
-    resourcePersistencePath: join(dataDir, "edge"),
+    resourcePersistencePath: join(dataDir, role ?? "edge"),
+    ...(role === undefined ? {} : { unsafeDevRegistryPath: join(dataDir, "registry") }),
     workers: [
       {
         ...workerOptions,
-        name: "nova-edge",
+        name: role === "shards" ? names.shards : names.root,
+        durableObjects: Object.fromEntries(durableObjects) as Record<string, { className: string; scriptName?: string }>,
         modules: modules.map((path) => ({ type: "ESModule" as const, path })),
         ...(modules.length > 1 ? { modulesRoot: dataDir } : {}),
         bindings: { ...(workerOptions.bindings as Record<string, string>), ...secrets, ANALYTICS_SINK: "memory", ...vars },

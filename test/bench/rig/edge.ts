@@ -12,6 +12,8 @@ import { findFreePort, ServerProcess } from "./server-process.ts";
 export interface Edge {
   /** `http://127.0.0.1:PORT`. */
   site: string;
+  /** Where its data lies. */
+  dataDir: string;
   /** Of the running process; another one after `restart`. */
   readonly pid: number;
   originToken: string;
@@ -30,18 +32,22 @@ export interface EdgeOptions {
   vars?: Record<string, string>;
   /** Whether `GET /bench/d1` counts the queries of D1. */
   countsQueries?: boolean;
+  /** Two edges are one: `root` has the streams' own objects, `shards` the shards of their audiences, and is started on the root's data directory. */
+  part?: { role: "root" } | { role: "shards"; root: Edge };
 }
 
 /** Builds and starts an edge with a data directory that goes with it. Rejects where it does not become ready. */
 export async function startEdge(cleanup: Cleanup, say: (line: string) => void, options: EdgeOptions = {}): Promise<Edge> {
   await build(say);
-  const dataDir = mkdtempSync(join(tmpdir(), "nova-edge-bench-"));
-  cleanup.add(() => rmSync(dataDir, { recursive: true, force: true }));
+  const { part } = options;
+  const dataDir = part?.role === "shards" ? part.root.dataDir : mkdtempSync(join(tmpdir(), "nova-edge-bench-"));
+  if (part?.role !== "shards") cleanup.add(() => rmSync(dataDir, { recursive: true, force: true }));
   const port = await findFreePort();
   const { ADMIN_API_KEY, ORIGIN_TOKENS } = loadSecrets(dataDir, {});
   const env = {
     ...{ HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY, EDGE_VARS: JSON.stringify(options.vars ?? {}) },
     ...(options.countsQueries === true ? { COUNT_D1: "1" } : {}),
+    ...(part === undefined ? {} : { EDGE_ROLE: part.role }),
   };
   const start = async () => {
     const server = new ServerProcess(process.execPath, [fileURLToPath(new URL("./bare-edge-process.ts", import.meta.url))], env);
@@ -64,6 +70,7 @@ export async function startEdge(cleanup: Cleanup, say: (line: string) => void, o
   };
   return {
     site,
+    dataDir,
     get pid() {
       return server.pid;
     },

@@ -1,10 +1,17 @@
 import type { ClientTarget } from "./audience-client.ts";
 import type { MarkedEvent } from "./event-ledger.ts";
 
+/** A part of an audience, and where it connects. */
+export interface CrowdTarget {
+  target: ClientTarget;
+  size: number;
+}
+
 /** A server with one audience, and a way to tell it something. */
 export interface Hub {
   name: string;
-  target: ClientTarget;
+  /** Where an audience of a size connects: one place after another, `size` clients at each. */
+  targets(size: number): CrowdTarget[];
   /** Sends everybody a message of about 200 bytes with a mark in it. Rejects where the server does not take it. */
   send(mark: number): Promise<MarkedEvent>;
   /** How many it says are watching; null where it does not say. */

@@ -32,7 +32,7 @@ export async function startNchan(run: BenchRun): Promise<Hub> {
   });
   return {
     name: "nchan",
-    target: { site, path: "/subscribe?viewer={viewer}", greets: false, comesBack: false },
+    targets: (size) => [{ size, target: { site, path: "/subscribe?viewer={viewer}", greets: false, comesBack: false } }],
     send: async (mark) => {
       await call(`${site}/publish`, "POST", markedFrame(mark));
       return { mark, seq: mark };

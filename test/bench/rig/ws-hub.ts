@@ -18,7 +18,7 @@ export async function startWsHub(comesBack: boolean, run: BenchRun): Promise<Fra
   let server = await start();
   return {
     name: "ws",
-    target: { site, path: "/ws?viewer={viewer}", greets: true, comesBack },
+    targets: (size) => [{ size, target: { site, path: "/ws?viewer={viewer}", greets: true, comesBack } }],
     send: async (mark) => ({ mark, seq: ((await call(`${site}/messages`, "POST", markedFrame(mark))) as { seq: number }).seq }),
     countViewers: async () => ((await call(`${site}/viewers`)) as { viewers: number }).viewers,
     readMemoryMb: () => readProcessTree(server.pid).reduce((sum, { rssMb }) => sum + rssMb, 0),

@@ -1,13 +1,7 @@
 import worker, { AudienceShard, Media, LiveStream as Observed } from "../../workers/index.ts";
+import type { Wakes } from "../fakes/wakes.ts";
 
 /** The Worker as it is deployed, with counters of what happens to its streams' objects: `GET /wakes`. */
-
-/** How often objects of streams were made, were woken by their alarm, and were given a message. */
-export interface Wakes {
-  lives: number;
-  alarms: number;
-  messages: number;
-}
 
 const wakes: Wakes = { lives: 0, alarms: 0, messages: 0 };
 
