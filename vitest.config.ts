@@ -21,7 +21,12 @@ Object.assign(process.env, secrets, { WRANGLER_LOG: "error" });
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/domain/**/*.test.ts", "test/audience/**/*.test.ts", "test/web/**/*.test.ts", "test/repo/**/*.test.ts"] } },
+      {
+        test: {
+          name: "unit",
+          include: ["test/domain/**/*.test.ts", "test/audience/**/*.test.ts", "test/web/**/*.test.ts", "test/repo/**/*.test.ts"],
+        },
+      },
       {
         test: { name: "origin", include: ["test/origin/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false },
       },

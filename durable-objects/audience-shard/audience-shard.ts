@@ -1,17 +1,17 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Claim } from "../../domain/audience/settlement.ts";
 import { SHARD_RENEWAL_MS } from "../../domain/audience/shard-ledger.ts";
-import { firstPlan, newerPlan, reportIntervalOf, type ShardPlan } from "../../domain/audience/shard-plan.ts";
+import { firstPlan, type Member, newerPlan, reportIntervalOf, type ShardPlan } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import { analyticsOf } from "../analytics/sink.ts";
 import { type AudienceEnv, answerUpgrade, assertMayWatch, limitsOf, shardThresholdOf } from "../audience/admission.ts";
 import { EventLog } from "../audience/event-log.ts";
-import { type MemberEnv, type News, type Place, rootOf } from "../audience/members.ts";
+import { type Claims, type MemberEnv, type News, type Place, rootOf } from "../audience/members.ts";
 import { Room } from "../audience/room.ts";
 import { Seating } from "../audience/seating.ts";
 import type { SessionRow } from "../audience/sessions.ts";
+import { answerClose } from "../audience/sockets.ts";
 import { visitOf } from "../audience/visit.ts";
 import type { Outcome } from "../live-stream/outcome.ts";
 import type { MediaPlaylistAnswer, PartAddress, PartBytes, PlaylistAnswer, SegmentAddress } from "../live-stream/playback.ts";
@@ -50,7 +50,16 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     const onChange = (now: Millis) => this.#changed(now);
     this.#room = new Room({ ctx, log: this.#log, limits, analytics: analyticsOf(env), streamId, member, onChange }, Date.now());
     const threshold = shardThresholdOf(env);
-    this.#seating = new Seating({ ctx, env, room: this.#room, threshold, streamId, member, plan: () => this.#plan });
+    this.#seating = new Seating({
+      ctx,
+      env,
+      room: this.#room,
+      threshold,
+      streamId,
+      member,
+      plan: () => this.#plan,
+      learn: (plan) => this.#learn(plan),
+    });
     this.#reporter = new Reporter({
       ctx,
       room: this.#room,
@@ -60,7 +69,9 @@ export class AudienceShard extends DurableObject<ShardEnv> {
       send: async (word) => this.#take(await rootOf(env, this.#own.stream).shardWord({ ...word, shard: this.#own.member })),
     });
     this.#relay = new Relay(() => rootOf(env, this.#own.stream));
-    if (this.#place !== null) this.#schedule(Date.now());
+    if (this.#place === null) return;
+    this.#schedule(Date.now());
+    this.#seating.claimAll();
   }
 
   /** The root's news. Returns the number of the newest event that the shard has. */
@@ -77,10 +88,10 @@ export class AudienceShard extends DurableObject<ShardEnv> {
   }
 
   /** Another member's seats, and the plan by which it gave them. Returns those here that stay. */
-  claim(place: Place, from: number, plan: ShardPlan, claims: Claim[]): Claim[] {
+  claim(place: Place, from: Member, { plan, claims }: Claims): Claims {
     this.#settle(place);
     this.#learn(plan);
-    return this.#room.judge(claims, from, Date.now());
+    return { plan: this.#plan, claims: this.#room.judge(claims, from, Date.now()) };
   }
 
   /** Sessions of viewers here, up to and with the id `to`, the newest first. */
@@ -126,9 +137,11 @@ export class AudienceShard extends DurableObject<ShardEnv> {
       const visit = visitOf(request);
       if (visit === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       this.#settle(visit.place);
+      if (visit.plan !== null) this.#learn(visit.plan);
       const { instance, visibility, greeting } = await this.#freshNews();
       if (visibility === null || greeting === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       assertMayWatch(visit, visibility);
+      if (this.#seating.isFull(visit.viewer)) await this.#reporter.report();
       this.#seating.assertSeat(visit.viewer);
       this.#room.admit(visit);
       const { 0: client, 1: server } = new WebSocketPair();
@@ -144,7 +157,8 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     this.#room.receive(socket, message, Date.now());
   }
 
-  override webSocketClose(socket: WebSocket): void {
+  override webSocketClose(socket: WebSocket, code: number): void {
+    answerClose(socket, code);
     this.#room.leave(socket, Date.now());
   }
 

@@ -29,10 +29,16 @@ export function shardOf(env: MemberEnv, { stream, member }: Place): DurableObjec
   return env.SHARDS.get(env.SHARDS.idFromName(`${stream}/${member}`));
 }
 
-/** Sends a member the claims of another. Returns the seats there that stay. */
-export function sendClaims(env: MemberEnv, to: Place, from: Member, plan: ShardPlan, claims: Claim[]): Promise<Claim[]> {
-  if (to.member === ROOT) return rootOf(env, to.stream).claim(from, plan, claims);
-  return shardOf(env, to).claim(to, from, plan, claims);
+/** A member's seats, and the plan by which it gave them. */
+export interface Claims {
+  plan: ShardPlan;
+  claims: Claim[];
+}
+
+/** Sends a member the claims of another. Returns the seats there that stay, with the plan that it knows. */
+export function sendClaims(env: MemberEnv, to: Place, from: Member, claims: Claims): Promise<Claims> {
+  if (to.member === ROOT) return rootOf(env, to.stream).claim(from, claims);
+  return shardOf(env, to).claim(to, from, claims);
 }
 
 /** What the root tells its shards: the events that a shard does not have yet, and the state that new viewers are greeted with. */

@@ -9,7 +9,7 @@ import type { AnalyticsSink } from "../analytics/sink.ts";
 import { readClientFrame, type Violation } from "./client-frames.ts";
 import type { EventLog } from "./event-log.ts";
 import { noteSockets, socketsInProcess } from "./process-sockets.ts";
-import { type SessionRow, Sessions, joinedAt as sessionStart } from "./sessions.ts";
+import { type LastingSession, type PlaybackTotals, type SessionRow, Sessions, joinedAt as sessionStart } from "./sessions.ts";
 import { type Seat, Sockets } from "./sockets.ts";
 import type { Visit } from "./visit.ts";
 
@@ -59,7 +59,7 @@ export class Room {
   readonly #sessions: Sessions;
   readonly #audience = new Audience<string>();
   /** Sessions of viewers who are waited for. */
-  readonly #waiting = new Map<string, number>();
+  readonly #waiting = new Map<string, LastingSession>();
 
   constructor(owner: RoomOwner, now: Millis) {
     this.#owner = owner;
@@ -102,7 +102,7 @@ export class Room {
     const { count, connected } = this;
     const oldId = this.#audience.socketOf(viewer);
     const old = oldId === null ? null : this.#sockets.seat(oldId);
-    const lasting = old?.session ?? this.#waiting.get(viewer);
+    const lasting = old?.session ?? this.#waiting.get(viewer)?.id;
     const session = lasting ?? this.#sessions.open(viewer, device, country, now);
     this.#stopWaiting(viewer);
     const playback = old?.playback ?? { rendition: null, stalls: 0, switches: 0, at: 0 };
@@ -201,7 +201,7 @@ export class Room {
     for (const id of silent) {
       const seat = this.#sockets.seat(id);
       this.#sockets.close(id, CloseCode.silent, "no ping for 65 s");
-      if (seat !== null) this.#endSession(seat, now);
+      if (seat !== null) this.#endSession({ ...seat, id: seat.session }, seat.playback, now);
     }
     for (const viewer of lapsed) this.#endWaiting(viewer, now - GRACE_MS);
     if (silent.length + lapsed.length > 0) this.#changed(now);
@@ -238,7 +238,7 @@ export class Room {
   #left(seat: Seat, now: Millis): void {
     // A newer socket of the same viewer goes on with the session.
     if (!this.#audience.leave(seat.viewer, seat.id)) return this.#noteSockets();
-    this.#endSession(seat, now);
+    this.#endSession({ ...seat, id: seat.session }, seat.playback, now);
     this.#changed(now);
   }
 
@@ -254,15 +254,16 @@ export class Room {
     this.#owner.onChange(now);
   }
 
-  #endSession({ session, device, country, playback }: Seat, now: Millis): void {
-    this.#sessions.close(session, playback, now);
-    const seconds = Math.max(0, now - sessionStart(session)) / 1000;
+  #endSession({ id, device, country }: Omit<LastingSession, "viewer">, playback: PlaybackTotals, leftAt: Millis): void {
+    this.#sessions.close(id, playback, leftAt);
+    const seconds = Math.max(0, leftAt - sessionStart(id)) / 1000;
     this.#owner.analytics.write({ kind: "leave", stream: this.#owner.streamId(), device, country, seconds });
   }
 
   #endWaiting(viewer: string, leftAt: Millis): void {
     const session = this.#waiting.get(viewer);
-    if (session !== undefined) this.#sessions.close(session, { rendition: null, stalls: 0, switches: 0 }, leftAt);
+    // What its player had said went with the restart.
+    if (session !== undefined) this.#endSession(session, { rendition: null, stalls: 0, switches: 0 }, leftAt);
     this.#stopWaiting(viewer);
   }
 
@@ -272,10 +273,11 @@ export class Room {
 
   /** After a restart: the viewers whose sessions last have until then to come back. */
   #awaitViewers(until: Millis): void {
-    for (const { id, viewer } of this.#sessions.lasting(this.#load("lastingFrom") ?? 0)) {
+    for (const session of this.#sessions.lasting(this.#load("lastingFrom") ?? 0)) {
+      const { viewer } = session;
       if (this.#audience.socketOf(viewer) !== null) continue;
       this.#audience.expect(viewer, until);
-      this.#waiting.set(viewer, id);
+      this.#waiting.set(viewer, session);
     }
     if (this.#waiting.size > 0) this.#save("graceUntil", until);
   }

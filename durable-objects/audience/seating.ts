@@ -24,12 +24,11 @@ export interface SeatingOwner {
   streamId(): string;
   member(): Member;
   plan(): ShardPlan;
+  /** Somebody knows this plan: it may be a newer one. */
+  learn(plan: ShardPlan): void;
 }
 
-/**
- * Gives viewers their seats by the plan, and settles with the other objects of the stream who has whom. In memory: what is under way keeps the
- * object from hibernating, and whatever else takes its memory takes the sockets as well.
- */
+/** Gives viewers their seats by the plan, and settles with the other objects of the stream who has whom. */
 export class Seating {
   readonly #owner: SeatingOwner;
   readonly #outbox = new ClaimOutbox();
@@ -39,13 +38,15 @@ export class Seating {
     this.#owner = owner;
   }
 
+  /** Whether the viewer's home is here, and has no room. */
+  isFull(viewer: string): boolean {
+    return this.#decide(viewer) === "full";
+  }
+
   /** Lets a viewer be seated here, or throws `Misdirected`, 503 `too_many_viewers`. */
   assertSeat(viewer: string): void {
-    const { room, threshold } = this.#owner;
-    const plan = this.#owner.plan();
-    const load = { sockets: room.connected, holdsViewer: room.joinedAt(viewer) !== null };
-    const decision = decideSeat(plan, this.#owner.member(), viewer, load, threshold);
-    if (decision === "misdirected") throw new Misdirected(plan);
+    const decision = this.#decide(viewer);
+    if (decision === "misdirected") throw new Misdirected(this.#owner.plan());
     if (decision === "full") throw new NovaError(503, "too_many_viewers", "more room is being made: try again in a second");
   }
 
@@ -55,9 +56,22 @@ export class Seating {
     this.#send();
   }
 
+  /** Sockets have outlived the object's memory, which may have held claims. */
+  claimAll(): void {
+    const { room, plan, member } = this.#owner;
+    for (const { viewer, joinedAt } of room.claims()) this.#outbox.add(viewer, joinedAt, otherHomesOf(plan(), viewer, member()));
+    this.#send();
+  }
+
   /** The plan is another: members that have left it hold nobody. */
   planChanged(): void {
     this.#outbox.retain(new Set([ROOT, ...shardsOf(this.#owner.plan())]));
+  }
+
+  #decide(viewer: string): ReturnType<typeof decideSeat> {
+    const { room, threshold, plan, member } = this.#owner;
+    const load = { sockets: room.connected, holdsViewer: room.joinedAt(viewer) !== null };
+    return decideSeat(plan(), member(), viewer, load, threshold);
   }
 
   #send(): void {
@@ -80,9 +94,11 @@ export class Seating {
     const { env, room } = this.#owner;
     const stream = this.#owner.streamId();
     try {
-      const staying = await sendClaims(env, { stream, member: batch.to }, this.#owner.member(), this.#owner.plan(), batch.claims);
+      const { member, plan, learn } = this.#owner;
+      const answer = await sendClaims(env, { stream, member: batch.to }, member(), { plan: plan(), claims: batch.claims });
       this.#outbox.answered(batch);
-      room.judge(staying, batch.to, Date.now());
+      learn(answer.plan);
+      room.judge(answer.claims, batch.to, Date.now());
     } catch (error) {
       const now = Date.now();
       this.#outbox.failed(batch, now);

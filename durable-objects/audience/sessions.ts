@@ -26,6 +26,9 @@ export interface SessionRow extends PlaybackTotals {
   leftAt: Millis | null;
 }
 
+/** A session that goes on. */
+export type LastingSession = Pick<SessionRow, "id" | "viewer" | "device" | "country">;
+
 /** When a session began, Unix ms. */
 export function joinedAt(id: number): Millis {
   return Math.floor(id / IDS_PER_MS);
@@ -76,13 +79,11 @@ export class Sessions {
   }
 
   /** Sessions that last, none of them older than the id `from`. */
-  lasting(from: number): { id: number; viewer: string; device: string; country: string | null }[] {
+  lasting(from: number): LastingSession[] {
+    const columns = "id, viewer, device, country";
     return this.#sql
-      .exec<{ id: number; viewer: string; device: string; country: string | null }>(
-        "SELECT id, viewer, device, country FROM sessions WHERE id >= ? AND left_at IS NULL",
-        from,
-      )
-      .toArray();
+      .exec<Record<keyof LastingSession, SqlStorageValue>>(`SELECT ${columns} FROM sessions WHERE id >= ? AND left_at IS NULL`, from)
+      .toArray() as unknown as LastingSession[];
   }
 
   /** Sessions up to and with the id `to`, the newest first. */

@@ -129,6 +129,12 @@ export class Sockets {
   }
 }
 
+/** A client has closed its socket: until that is answered, it waits and both sides keep the connection. Codes that stand for no frame cannot be sent. */
+export function answerClose(socket: WebSocket, code: number): void {
+  const neverSent = code === 1004 || code === 1005 || code === 1006 || code === 1015;
+  closeSocket(socket, neverSent ? 1000 : code, "");
+}
+
 function seatOf(socket: WebSocket): Seat {
   return socket.deserializeAttachment() as Seat;
 }

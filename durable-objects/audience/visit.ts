@@ -1,3 +1,4 @@
+import type { ShardPlan } from "../../domain/audience/shard-plan.ts";
 import type { Visitor } from "../../domain/protocol/audience.ts";
 import type { ResumePoint } from "../../domain/protocol/events.ts";
 import type { Place } from "./members.ts";
@@ -5,6 +6,8 @@ import type { Place } from "./members.ts";
 /** Who opens a socket, as the Worker has made out. */
 export interface Visit extends Visitor {
   viewer: string;
+  /** By which plan it is asked; null where the Worker knows none. */
+  plan: ShardPlan | null;
   /** The object that is asked. */
   place: Place;
   resume: ResumePoint | null;

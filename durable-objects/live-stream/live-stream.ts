@@ -1,6 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Claim } from "../../domain/audience/settlement.ts";
-import type { Member, ShardPlan } from "../../domain/audience/shard-plan.ts";
+import type { Member } from "../../domain/audience/shard-plan.ts";
 import { Broadcast, LEASE_MS } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
 import type { Visibility } from "../../domain/protocol/api.ts";
@@ -17,8 +16,9 @@ import type { Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import { type AudienceEnv, answerUpgrade, assertMayWatch } from "../audience/admission.ts";
-import type { MemberEnv, News, ShardWord } from "../audience/members.ts";
+import type { Claims, MemberEnv, News, ShardWord } from "../audience/members.ts";
 import type { SessionPage } from "../audience/session-pages.ts";
+import { answerClose } from "../audience/sockets.ts";
 import { visitOf } from "../audience/visit.ts";
 import { AlarmClock, isDue } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
@@ -216,7 +216,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   /** Seats that a shard has given to viewers who may have one here. Returns those here that stay. */
-  claim(from: Member, _plan: ShardPlan, claims: Claim[]): Claim[] {
+  claim(from: Member, { claims }: Claims): Claims {
     return this.#presence.judge(claims, from, Date.now());
   }
 
@@ -237,7 +237,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#presence.receive(socket, message, Date.now());
   }
 
-  override webSocketClose(socket: WebSocket): void {
+  override webSocketClose(socket: WebSocket, code: number): void {
+    answerClose(socket, code);
     this.#presence.leave(socket, Date.now());
   }
 

@@ -11,7 +11,7 @@ import { isoTime, type Millis } from "../../domain/time.ts";
 import { analyticsOf } from "../analytics/sink.ts";
 import { type AudienceEnv, limitsOf, shardThresholdOf } from "../audience/admission.ts";
 import { EventLog } from "../audience/event-log.ts";
-import type { MemberEnv, News, ShardWord } from "../audience/members.ts";
+import type { Claims, MemberEnv, News, ShardWord } from "../audience/members.ts";
 import { Room } from "../audience/room.ts";
 import { Seating } from "../audience/seating.ts";
 import { decodeCursor, mergeSessions, type SessionPage } from "../audience/session-pages.ts";
@@ -66,7 +66,17 @@ export class Presence {
     this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootSockets: () => this.#room.connected, news });
     const threshold = shardThresholdOf(env);
     this.#told = { sockets: this.count, pull: 0 };
-    this.#seating = new Seating({ ctx, env, room: this.#room, threshold, streamId, member, plan: () => this.#shards.plan });
+    this.#seating = new Seating({
+      ctx,
+      env,
+      room: this.#room,
+      threshold,
+      streamId,
+      member,
+      plan: () => this.#shards.plan,
+      learn: () => undefined,
+    });
+    this.#seating.claimAll();
   }
 
   /** Distinct viewers with a socket, and those who are waited for after a restart. */
@@ -121,9 +131,9 @@ export class Presence {
     return news;
   }
 
-  /** Seats of a shard; returns those here that stay. */
-  judge(claims: Claim[], there: Member, now: Millis): Claim[] {
-    return this.#room.judge(claims, there, now);
+  /** Seats of a shard; returns those here that stay. Nobody knows a newer plan than this. */
+  judge(claims: Claim[], there: Member, now: Millis): Claims {
+    return { plan: this.#shards.plan, claims: this.#room.judge(claims, there, now) };
   }
 
   /** Does what time has brought. */

@@ -10,7 +10,7 @@ import type { SessionRow } from "../audience/sessions.ts";
 import type { LiveStreamStorage } from "./storage.ts";
 
 /** How often a shard that has fallen silent is asked how many it has. */
-const CENSUS_INTERVAL_MS: Millis = 60_000;
+const CENSUS_INTERVAL_MS: Millis = 30_000;
 const RETRY_MS: Millis = 1_000;
 
 /** What the hub needs of the stream around it. */

@@ -36,6 +36,11 @@ export interface Received {
   at: number;
 }
 
+/** Where a viewer's socket of a stream is. `query` begins with `&`. */
+export function socketPath(stream: string, viewer: string, query = ""): string {
+  return `/api/v1/streams/${stream}/ws?viewer=${viewer}${query}`;
+}
+
 const HEAD_END = "\r\n\r\n";
 
 /**

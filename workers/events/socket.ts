@@ -38,12 +38,12 @@ events.get("/streams/:id/ws", async (c) => {
 const MAX_HOPS = 4;
 
 /** Takes a viewer to the object of the stream where its socket belongs. */
-async function openSocket(env: Env, stream: StreamId, visitor: Omit<Visit, "place">): Promise<Response> {
+async function openSocket(env: Env, stream: StreamId, visitor: Omit<Visit, "place" | "plan">): Promise<Response> {
   for (let hop = 0; hop < MAX_HOPS; hop++) {
     const plan = knownPlan(stream);
     const place = { stream, member: plan === null ? ROOT : homeOf(plan, visitor.viewer) };
     const object = place.member === ROOT ? rootOf(env, stream) : shardOf(env, place);
-    const opened = await readUpgrade(await object.fetch(visitRequest({ ...visitor, place })));
+    const opened = await readUpgrade(await object.fetch(visitRequest({ ...visitor, place, plan })));
     if ("answer" in opened) return opened.answer;
     learnPlan(stream, opened.plan);
   }

@@ -10,6 +10,8 @@ export interface Fill {
   from: readonly ("object" | "r2")[];
   /** How long this isolate may give it out again, ms. */
   freshMs: number;
+  /** It is of something live, and asked for again and again by whoever watches. */
+  isWatched?: boolean;
 }
 
 /** How a fill was come by, for `Cache-Status` (rfc9211): out of memory, from a call under way, or by a call of its own. */

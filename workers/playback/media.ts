@@ -33,8 +33,6 @@ const liveEntries = new Recent<true>(30_000);
 const openSegments = new Recent<true>(1_000);
 /** The last complete segment of playlists, as far as this isolate has seen. */
 const completeSegments = new Recent<number>(10_000);
-/** Fills of what is still being added to, and asked for again and again by whoever watches. */
-const liveFills = new WeakSet<Fill>();
 const media = new Hono<Surface>();
 media.onError((error, c) => answerError(error, c));
 media.use(async (c, next) => {
@@ -98,7 +96,7 @@ async function fill(c: Context<Surface>, make: () => Promise<Fill>, key = addres
     ETag: found.etag,
     "Cache-Status": `nova-isolate; ${how}`,
   };
-  if (liveFills.has(found)) headers[LIVE_HEADER] = "1";
+  if (found.isWatched) headers[LIVE_HEADER] = "1";
   return new Response(found.body, { headers });
 }
 
@@ -125,8 +123,7 @@ async function entry(c: Context<Surface>, file: "index.m3u8" | "manifest.mpd", b
   else liveEntries.set(place, true);
   const made = await textFill(answer.text, type, LIVE, LIVE_FRESH_MS, ["object"]);
   // Of HLS the media playlists are asked for again, not this.
-  if (!answer.ended && file === "manifest.mpd") liveFills.add(made);
-  return made;
+  return { ...made, isWatched: !answer.ended && file === "manifest.mpd" };
 }
 
 /** A broadcast's media playlist, or the current one's. One that was recorded, and is no longer with the object, is read from R2. */
@@ -156,8 +153,7 @@ async function makeMediaPlaylist(c: Context<Surface>, broadcast: number | null, 
   const text = broadcast === null ? answer.text.replaceAll("../../../../media/", "../../../media/") : answer.text;
   const isFixed = broadcast !== null && (answer.ended || msn !== null);
   const made = await textFill(text, MULTIVARIANT, isFixed ? SHORT : LIVE, isFixed ? MEDIA_FRESH_MS : LIVE_FRESH_MS, ["object"]);
-  if (!answer.ended) liveFills.add(made);
-  return made;
+  return { ...made, isWatched: !answer.ended };
 }
 
 async function readPart(c: Context<Surface>, address: SegmentAddress, part: number): Promise<Fill> {
