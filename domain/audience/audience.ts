@@ -19,6 +19,8 @@ export class Audience<Socket> {
   readonly #viewers = new Map<string, Presence<Socket>>();
   /** Viewers whose socket our own restart took, and until when each is waited for. None of them has a socket. */
   readonly #expected = new Map<string, Millis>();
+  /** No viewer has been silent, or away, too long before this. */
+  #sweepFrom: Millis = Number.POSITIVE_INFINITY;
 
   /** Distinct viewers with an open socket. */
   get connected(): number {
@@ -40,6 +42,7 @@ export class Audience<Socket> {
     const replaced = this.#viewers.get(viewer)?.socket ?? null;
     this.#expected.delete(viewer);
     this.#viewers.set(viewer, { socket, seenAt: at });
+    this.#sweepFrom = Math.min(this.#sweepFrom, at + SILENT_AFTER_MS);
     return replaced === socket ? null : replaced;
   }
 
@@ -51,7 +54,9 @@ export class Audience<Socket> {
 
   /** A viewer that our own restart cut off counts until then, unless it is back. */
   expect(viewer: string, until: Millis): void {
-    if (!this.#viewers.has(viewer)) this.#expected.set(viewer, until);
+    if (this.#viewers.has(viewer)) return;
+    this.#expected.set(viewer, until);
+    this.#sweepFrom = Math.min(this.#sweepFrom, until);
   }
 
   /** A viewer that is waited for has turned up elsewhere. Returns whether it was waited for. */
@@ -70,14 +75,19 @@ export class Audience<Socket> {
     }
     const lapsed = [...this.#expected].filter(([, until]) => until <= now).map(([viewer]) => viewer);
     for (const viewer of lapsed) this.#expected.delete(viewer);
+    this.#sweepFrom = this.#earliestLoss();
     return { silent, lapsed };
   }
 
-  /** When the next viewer has been silent, or away, too long if nothing is heard any more; null where nobody can be. As of the last sweep. */
+  /** When to sweep next: nobody can have been silent, or away, too long before. Null where nobody is here. */
   nextSweepAt(): Millis | null {
-    let due: Millis | null = null;
-    for (const { seenAt } of this.#viewers.values()) due = Math.min(due ?? Number.POSITIVE_INFINITY, seenAt + SILENT_AFTER_MS);
-    for (const until of this.#expected.values()) due = Math.min(due ?? until, until);
-    return due;
+    return this.count === 0 ? null : this.#sweepFrom;
+  }
+
+  #earliestLoss(): Millis {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { seenAt } of this.#viewers.values()) earliest = Math.min(earliest, seenAt + SILENT_AFTER_MS);
+    for (const until of this.#expected.values()) earliest = Math.min(earliest, until);
+    return earliest;
   }
 }

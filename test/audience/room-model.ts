@@ -152,7 +152,11 @@ export class RoomModel {
 
   /** Without a socket left nothing tells an eviction from a restart, so those that were waited for may be waited for anew; once. */
   #woken(now: number): void {
-    for (const awaited of this.waiting.values()) if (this.#seated) awaited.atMost = Math.max(awaited.atMost, now + GRACE_MS);
+    for (const awaited of this.#seated ? this.waiting.values() : []) {
+      awaited.atMost = Math.max(awaited.atMost, now + GRACE_MS);
+      // Only where the clock was set back.
+      awaited.atLeast = Math.min(awaited.atLeast, now + GRACE_MS);
+    }
     this.#seated = false;
   }
 

@@ -145,8 +145,11 @@ describe("an address", () => {
       const refused = await refusal(join("viewer-09", ADDRESS));
       said.push(refused.body, JSON.stringify(refused.headers));
       // The runtime itself has something to say of these.
-      sockets[0]?.frame(11, Buffer.from("nonsense"));
-      sockets[3]?.frame(11, Buffer.from("nonsense"));
+      for (const socket of [sockets[0], sockets[3]] as RawWebSocket[]) {
+        socket.frame(11, Buffer.from("nonsense"));
+        await vi.waitFor(() => expect(socket.closed).not.toBeNull(), soon);
+        socket.destroy();
+      }
       await vi.waitFor(() => expect(lines.filter((line) => line.includes("Unknown opcode 11"))).toHaveLength(2), soon);
       const headers = { Authorization: "Bearer platform-admin-key", "CF-Connecting-IP": ADDRESS };
       for (const path of ["", "/viewers"]) {
