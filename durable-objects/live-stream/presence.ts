@@ -85,7 +85,7 @@ export class Presence {
   }
 
   get peak(): number {
-    return this.#peak;
+    return Math.max(this.#peak, this.count);
   }
 
   get instance(): string {

@@ -7,18 +7,18 @@ const KEPT_BYTES = 32_768;
 const KEPT_EVENTS = 512;
 
 /** What has become of something that time decides; `either` where only a clock that was set back leaves it open. */
-export type Verdict = "yes" | "no" | "either";
+type Verdict = "yes" | "no" | "either";
 
-export interface Playback {
+interface Playback {
   rendition: string | null;
   stalls: number;
   switches: number;
 }
 
-export const NO_PLAYBACK: Playback = { rendition: null, stalls: 0, switches: 0 };
+const NO_PLAYBACK: Playback = { rendition: null, stalls: 0, switches: 0 };
 
 /** A viewer's stay. */
-export interface Stay {
+interface Stay {
   viewer: string;
   joinedAt: number;
   leftAt: number | null;

@@ -22,7 +22,7 @@ export interface Contradiction extends Sighting {
 
 /**
  * Says which counts no order of the operations explains: one is explained where some moment of the last `freshness` ms could have had so many
- * viewers. A viewer's operations follow one another; those of different viewers do not.
+ * viewers. Only who leaves may come back before the operation is finished; otherwise a viewer's operations follow one another.
  */
 export function findContradictions(operations: readonly Operation[], sightings: readonly Sighting[], freshness: Millis): Contradiction[] {
   const bounds = computeBounds(operations);
@@ -56,17 +56,13 @@ function computeBounds(operations: readonly Operation[]): Bound[] {
     const known = changes.get(at) ?? { least: 0, most: 0 };
     changes.set(at, { least: known.least + least, most: known.most + most });
   };
-  const present = new Set<string>();
-  for (const { viewer, to, started, finished } of [...operations].sort((a, b) => a.started - b.started)) {
-    if (present.has(viewer) === (to === "present")) continue;
-    if (to === "present") {
-      present.add(viewer);
-      change(started, 0, 1);
-      change(finished, 1, 0);
-    } else {
-      present.delete(viewer);
-      change(started, -1, 0);
-      change(finished, 0, -1);
+  for (const steps of Map.groupBy(operations, ({ viewer }) => viewer).values()) {
+    const inOrder = steps.sort((a, b) => a.started - b.started).filter(({ to }, index) => to !== (steps[index - 1]?.to ?? "absent"));
+    for (const [index, { to, started, finished }] of inOrder.entries()) {
+      change(started, to === "present" ? 0 : -1, to === "present" ? 1 : 0);
+      // Who comes back before it is sure that he left is one viewer, not two.
+      const end = Math.min(finished, inOrder[index + 1]?.started ?? finished);
+      change(to === "present" ? finished : end, to === "present" ? 1 : 0, to === "present" ? 0 : -1);
     }
   }
   const bounds: Bound[] = [{ from: Number.NEGATIVE_INFINITY, least: 0, most: 0 }];
