@@ -29,6 +29,7 @@ afterAll(async () => {
 async function open(viewer: string, resume?: string): Promise<RawWebSocket> {
   const socket = await RawWebSocket.open(platform.site, socketPath(stream, viewer, resume === undefined ? "" : `&resume=${resume}`));
   opened.push(socket);
+  await vi.waitFor(() => expect(socket.frames[0]?.event).toBe("connection_established"), soon);
   return socket;
 }
 

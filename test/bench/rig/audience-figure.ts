@@ -1,13 +1,8 @@
 import { type BenchRun, type Figure, percentile } from "./figure.ts";
 
-/** A figure of an audience counts things that others don't. */
-export interface AudienceFigure extends Omit<Figure, "unit"> {
-  unit: Figure["unit"] | "events" | "viewers" | "reads";
-}
-
 /** Emits the figures of one subject in one bench. */
 export class AudienceFigures {
-  readonly #run: { emit(figure: AudienceFigure): void };
+  readonly #run: BenchRun;
   readonly #bench: string;
   readonly #subject: string;
 
@@ -18,7 +13,7 @@ export class AudienceFigures {
   }
 
   /** `n`: how many observations stand behind the value. */
-  emit(metric: string, value: number, unit: AudienceFigure["unit"], n: number): void {
+  emit(metric: string, value: number, unit: Figure["unit"], n: number): void {
     this.#run.emit({ bench: this.#bench, subject: this.#subject, metric, value: Math.round(value * 10_000) / 10_000, unit, n });
   }
 
