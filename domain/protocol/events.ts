@@ -113,6 +113,9 @@ export const ResumePoint = z
   .transform((text) => ({ instance: text.slice(0, 36), seq: Number(text.slice(37)) }));
 export type ResumePoint = z.output<typeof ResumePoint>;
 
+/** Query of the socket's address, but for the token. */
+export const SocketQuery = z.object({ viewer: ViewerId, resume: ResumePoint.optional() });
+
 /** What a player does, told at most every 10 s; more often is not heard. */
 export const PlaybackFrame = z.object({
   type: z.literal("playback"),

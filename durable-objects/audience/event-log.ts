@@ -28,7 +28,7 @@ export class EventLog {
     const rows = sql.exec<{ seq: number; at: number; text: string; ends_at: number }>(
       "SELECT seq, at, text, ends_at FROM sent_events ORDER BY seq",
     );
-    this.#kept = [...rows].map(({ ends_at, ...event }) => ({ ...event, endsAt: ends_at }));
+    this.#kept = [...rows].map(({ ends_at, ...event }) => ({ ...event, bytes: bytesOf(event.text), endsAt: ends_at }));
     this.#seq = this.#kept.at(-1)?.seq ?? firstSeq;
     this.#bytes = this.#kept.at(-1)?.endsAt ?? 0;
   }
@@ -80,8 +80,9 @@ export class EventLog {
   }
 
   #keep(seq: number, at: Millis, text: string): SentEvent {
-    this.#bytes += encoder.encode(text).length;
-    const event: SentEvent = { seq, at, text, endsAt: this.#bytes };
+    const bytes = bytesOf(text);
+    this.#bytes += bytes;
+    const event: SentEvent = { seq, at, text, bytes, endsAt: this.#bytes };
     this.#kept.push(event);
     if (this.#kept.length > SLOTS) this.#kept.shift();
     this.#seq = seq;
@@ -95,4 +96,8 @@ export class EventLog {
     );
     return event;
   }
+}
+
+function bytesOf(text: string): number {
+  return encoder.encode(text).length;
 }

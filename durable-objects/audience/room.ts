@@ -45,8 +45,11 @@ export interface RoomOwner {
 interface RoomFacts {
   /** No session with a lesser id lasts. */
   lastingFrom: number;
-  /** Until when viewers who lost their socket to a restart are waited for. */
-  graceUntil: Millis;
+  /**
+   * Until when viewers who lost their socket to a restart are waited for; and whether anybody has been seated meanwhile, so that an object
+   * without sockets has been restarted once more.
+   */
+  grace: { until: Millis; seated: boolean };
 }
 
 /**
@@ -60,6 +63,7 @@ export class Room {
   readonly #audience = new Audience<string>();
   /** Sessions of viewers who are waited for. */
   readonly #waiting = new Map<string, LastingSession>();
+  #grace: RoomFacts["grace"] | null;
 
   constructor(owner: RoomOwner, now: Millis) {
     this.#owner = owner;
@@ -67,9 +71,10 @@ export class Room {
     this.#sessions = new Sessions(owner.ctx.storage.sql);
     for (const { viewer, id, joinedAt } of this.#sockets.seats()) this.#closeReplaced(this.#audience.join(viewer, id, joinedAt));
     this.#noteSockets();
-    const graceUntil = this.#load("graceUntil");
+    this.#grace = this.#load("grace");
     // Whatever restarts an object but hibernation takes all of its sockets.
-    if (this.#sockets.size === 0 || graceUntil !== null) this.#awaitViewers(graceUntil ?? now + GRACE_MS);
+    const isRestarted = this.#sockets.size === 0 && (this.#grace === null || this.#grace.seated);
+    if (isRestarted || this.#grace !== null) this.#awaitViewers(isRestarted, now);
   }
 
   /** Distinct viewers with an open socket. */
@@ -84,12 +89,13 @@ export class Room {
 
   /** Lets a visitor in, or throws 429 `too_many_sockets`, 503 `too_many_viewers`. */
   admit({ viewer, address }: Visit): void {
-    if (this.#audience.socketOf(viewer) !== null) return;
     const { sockets, socketsPerAddress, socketsInProcess: inProcess } = this.#owner.limits;
-    if (this.#sockets.size >= sockets || (inProcess !== null && socketsInProcess() >= inProcess)) {
+    if (this.#sockets.held >= sockets || (inProcess !== null && socketsInProcess() >= inProcess)) {
       throw new NovaError(503, "too_many_viewers", "no more viewers can be connected here: the stream plays without a socket, too");
     }
-    if (address !== null && this.#sockets.countFrom(address) >= socketsPerAddress) {
+    // Who takes the place of a socket of its own may have one more until that has ended.
+    const most = this.#audience.socketOf(viewer) === null ? socketsPerAddress : socketsPerAddress + 1;
+    if (address !== null && this.#sockets.countFrom(address) >= most) {
       throw new NovaError(429, "too_many_sockets", `at most ${socketsPerAddress} sockets from one address: close some first`);
     }
   }
@@ -105,10 +111,11 @@ export class Room {
     const lasting = old?.session ?? this.#waiting.get(viewer)?.id;
     const session = lasting ?? this.#sessions.open(viewer, device, country, now);
     this.#stopWaiting(viewer);
+    if (this.#grace?.seated === false) this.#keepGrace({ ...this.#grace, seated: true });
     const playback = old?.playback ?? { rendition: null, stalls: 0, switches: 0, at: 0 };
     const budget = { windowStart: now, used: 0 };
     const missed = resume !== null && log.knows(instance, resume) ? log.after(resume.seq, now) : null;
-    const sent = missed?.events.reduce((sum, { text }) => sum + text.length, 0) ?? 0;
+    const sent = missed?.events.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0;
     const seat: Seat = {
       ...{ id: crypto.randomUUID(), viewer, joinedAt: now, session, device, country, address, players, budget, playback },
       readBytes: log.bytes - sent,
@@ -127,10 +134,9 @@ export class Room {
 
   /** A socket closed or broke. */
   leave(socket: WebSocket, now: Millis): void {
-    const seat = this.#sockets.find(socket);
-    if (seat === null) return;
-    this.#sockets.forget(seat.id);
-    this.#left(seat, now);
+    const seat = this.#sockets.end(socket);
+    if (seat === null) this.#noteSockets();
+    else this.#left(seat, now);
   }
 
   /** A client's message: kept to the protocol, or its socket closed. */
@@ -203,7 +209,9 @@ export class Room {
       this.#sockets.close(id, CloseCode.silent, "no ping for 65 s");
       if (seat !== null) this.#endSession({ ...seat, id: seat.session }, seat.playback, now);
     }
-    for (const viewer of lapsed) this.#endWaiting(viewer, now - GRACE_MS);
+    // They left when the restart took their sockets.
+    const restartedAt = Math.min(this.#grace?.until ?? now, now) - GRACE_MS;
+    for (const viewer of lapsed) this.#endWaiting(viewer, restartedAt);
     if (silent.length + lapsed.length > 0) this.#changed(now);
     if ((this.#sessions.nextPurgeAt() ?? now + 1) <= now) this.#sessions.purge(now);
   }
@@ -212,8 +220,10 @@ export class Room {
   nextSweepAt(now: Millis): Millis | null {
     const due = this.#audience.nextSweepAt();
     const purge = this.#sessions.nextPurgeAt();
-    if (due === null) return purge;
-    return Math.min(Math.max(due, now + SWEEP_INTERVAL_MS), purge ?? Number.POSITIVE_INFINITY);
+    const times = [due === null ? null : Math.max(due, now + SWEEP_INTERVAL_MS), this.#grace?.until ?? null, purge].filter(
+      (at) => at !== null,
+    );
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   /** Sessions up to and with the id `to`, the newest first; of those that last, with what the player said last. */
@@ -268,18 +278,27 @@ export class Room {
   }
 
   #stopWaiting(viewer: string): void {
-    if (this.#waiting.delete(viewer) && this.#waiting.size === 0) this.#owner.ctx.storage.kv.delete("graceUntil");
+    if (this.#waiting.delete(viewer) && this.#waiting.size === 0) this.#keepGrace(null);
   }
 
   /** After a restart: the viewers whose sessions last have until then to come back. */
-  #awaitViewers(until: Millis): void {
+  #awaitViewers(isRestarted: boolean, now: Millis): void {
+    const until = isRestarted ? now + GRACE_MS : (this.#grace?.until ?? now);
     for (const session of this.#sessions.lasting(this.#load("lastingFrom") ?? 0)) {
       const { viewer } = session;
       if (this.#audience.socketOf(viewer) !== null) continue;
       this.#audience.expect(viewer, until);
       this.#waiting.set(viewer, session);
     }
-    if (this.#waiting.size > 0) this.#save("graceUntil", until);
+    if (this.#waiting.size === 0) this.#keepGrace(null);
+    else if (isRestarted) this.#keepGrace({ until, seated: false });
+  }
+
+  #keepGrace(grace: RoomFacts["grace"] | null): void {
+    if (grace === null && this.#grace === null) return;
+    this.#grace = grace;
+    if (grace === null) this.#owner.ctx.storage.kv.delete("grace");
+    else this.#save("grace", grace);
   }
 
   #markLasting(): void {
@@ -296,7 +315,7 @@ export class Room {
   }
 
   #noteSockets(): void {
-    noteSockets(this.#owner.ctx.id.toString(), this.#sockets.size);
+    noteSockets(this.#owner.ctx.id.toString(), this.#sockets.held);
   }
 
   #load<Name extends keyof RoomFacts>(name: Name): RoomFacts[Name] | null {
@@ -309,6 +328,7 @@ export class Room {
 }
 
 function heard(seat: Seat, { rendition, stalls, switches }: PlaybackFrame, now: Millis): Seat["playback"] {
-  if (now - seat.playback.at < PLAYBACK_INTERVAL_MS) return seat.playback;
+  const age = now - seat.playback.at;
+  if (age >= 0 && age < PLAYBACK_INTERVAL_MS) return seat.playback;
   return { rendition, stalls, switches, at: now };
 }

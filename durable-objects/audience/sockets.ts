@@ -28,6 +28,8 @@ export interface Seat {
 export class Sockets {
   readonly #ctx: DurableObjectState;
   readonly #open = new Map<string, { socket: WebSocket; seat: Seat }>();
+  /** Sockets that we have closed, and whose clients have not agreed yet: they count no more, but take room. */
+  readonly #closing = new Map<string, Seat>();
   readonly #byAddress = new Map<string, number>();
 
   constructor(ctx: DurableObjectState) {
@@ -36,12 +38,20 @@ export class Sockets {
     for (const socket of ctx.getWebSockets()) {
       // One that its client has closed still counts here: its close handler is what has woken the object.
       const seat = seatOf(socket);
-      if (!seat.closed) this.#add(socket, seat);
+      if (seat.closed) this.#closing.set(seat.id, seat);
+      else this.#open.set(seat.id, { socket, seat });
+      this.#countAddress(seat, 1);
     }
   }
 
+  /** Open sockets. */
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Those, and the ones that we have closed but whose clients have not. */
+  get held(): number {
+    return this.#open.size + this.#closing.size;
   }
 
   /** The seats of all open sockets, those who came first first. */
@@ -49,7 +59,7 @@ export class Sockets {
     return [...this.#open.values()].map(({ seat }) => seat).sort((a, b) => a.joinedAt - b.joinedAt);
   }
 
-  /** Open sockets of one address. */
+  /** Sockets of one address that take room. */
   countFrom(address: string): number {
     return this.#byAddress.get(address) ?? 0;
   }
@@ -58,7 +68,8 @@ export class Sockets {
   accept(socket: WebSocket, seat: Seat): void {
     this.#ctx.acceptWebSocket(socket);
     socket.serializeAttachment(seat);
-    this.#add(socket, seat);
+    this.#open.set(seat.id, { socket, seat });
+    this.#countAddress(seat, 1);
   }
 
   /** A socket's seat; null where the socket is closed, by either side. */
@@ -102,37 +113,39 @@ export class Sockets {
     return found;
   }
 
-  /** The socket is gone. */
-  forget(id: string): void {
-    const open = this.#open.get(id);
-    if (open === undefined) return;
+  /** A socket has ended, whoever began it. Returns its seat; null where we had closed it. */
+  end(socket: WebSocket): Seat | null {
+    const { id } = seatOf(socket);
+    const seat = this.seat(id);
+    const ended = seat ?? this.#closing.get(id);
     this.#open.delete(id);
-    const { address } = open.seat;
-    if (address === null) return;
-    const left = this.countFrom(address) - 1;
-    if (left > 0) this.#byAddress.set(address, left);
-    else this.#byAddress.delete(address);
+    this.#closing.delete(id);
+    if (ended !== undefined) this.#countAddress(ended, -1);
+    return seat;
   }
 
-  /** Closes a socket: from now on it is gone, whenever the client agrees. */
+  /** Closes a socket: from now on nobody sits there, whenever the client agrees. */
   close(id: string, code: number, reason: string): void {
     const open = this.#open.get(id);
     if (open === undefined) return;
     this.update({ ...open.seat, closed: true });
-    this.forget(id);
+    this.#open.delete(id);
+    this.#closing.set(id, open.seat);
     closeSocket(open.socket, code, reason);
   }
 
-  #add(socket: WebSocket, seat: Seat): void {
-    this.#open.set(seat.id, { socket, seat });
-    if (seat.address !== null) this.#byAddress.set(seat.address, this.countFrom(seat.address) + 1);
+  #countAddress({ address }: Seat, change: 1 | -1): void {
+    if (address === null) return;
+    const count = this.countFrom(address) + change;
+    if (count > 0) this.#byAddress.set(address, count);
+    else this.#byAddress.delete(address);
   }
 }
 
 /** A client has closed its socket: until that is answered, it waits and both sides keep the connection. Codes that stand for no frame cannot be sent. */
 export function answerClose(socket: WebSocket, code: number): void {
-  const neverSent = code === 1004 || code === 1005 || code === 1006 || code === 1015;
-  closeSocket(socket, neverSent ? 1000 : code, "");
+  const isPlain = code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code);
+  closeSocket(socket, isPlain || (code >= 3000 && code <= 4999) ? code : 1000, "");
 }
 
 function seatOf(socket: WebSocket): Seat {

@@ -1,6 +1,7 @@
 /** The figures of docs/websocket.md, written anew: the model shares nothing with what it judges. */
 const SILENT_MS = 65_000;
 const GRACE_MS = 20_000;
+const CLOCK_SKEW_MS = 2_000;
 const UNREAD_BYTES = 65_536;
 const KEPT_MS = 120_000;
 const KEPT_BYTES = 32_768;
@@ -114,6 +115,19 @@ export class RoomModel {
       if (gone || after > KEPT_BYTES) most = Math.max(most, next);
     }
     return { least: least - seq, most: most - seq };
+  }
+
+  /** Another object of the stream, with a greater number, has given the viewer a seat. Returns whether the one here stays. */
+  claim(viewer: string, joinedAt: number, now: number): boolean {
+    const here = this.open().find((client) => client.viewer === viewer);
+    if (here === undefined) {
+      this.giveUp(viewer, now);
+      return false;
+    }
+    const newerBy = joinedAt - (here.signs[0] as number);
+    if (newerBy < 0) return true;
+    this.leave(here, newerBy < CLOCK_SKEW_MS ? 4004 : 4001, now);
+    return false;
   }
 
   isSilent({ signs }: ModelClient, now: number): Verdict {

@@ -32,6 +32,9 @@ interface Client {
   ended: "no" | "unhandled" | "handled";
 }
 
+/** Where a viewer is; null for loopback, which is not limited. */
+const addressOf = (viewer: string) => (Number(viewer.slice(7)) % 3 === 0 ? null : `address ${Number(viewer.slice(7)) % 2}`);
+
 /** `toEqual`, without its cost where all is well. */
 function assertSame(actual: unknown, expected: unknown): void {
   if (JSON.stringify(actual) !== JSON.stringify(expected)) expect(actual).toEqual(expected);
@@ -63,7 +66,7 @@ export class RoomWorld {
 
   join(name: number, resume: Resume, behind: number): void {
     const viewer = `viewer-${name}`;
-    const address = name % 3 === 0 ? null : `address ${name % 2}`;
+    const address = addressOf(viewer);
     const left = this.#clients.findLast(({ model }) => model.viewer === viewer)?.at ?? 0;
     const seq = { none: 0, left, stale: Math.max(0, left - behind), ahead: this.#model.newest + 1 + behind, elsewhere: left }[resume];
     const point = resume === "none" ? null : { instance: resume === "elsewhere" ? OTHER_INSTANCE : INSTANCE, seq };
@@ -170,6 +173,15 @@ export class RoomWorld {
     }
   }
 
+  /** Another object has seated the viewer so much later than this one, or earlier. */
+  claim(name: number, laterMs: number): void {
+    const viewer = `viewer-${name}`;
+    const here = this.#model.open().find((client) => client.viewer === viewer);
+    const joinedAt = here?.signs[0] ?? this.#now;
+    const staying = this.#room.judge([{ viewer, joinedAt: joinedAt + laterMs }], 3, this.#now);
+    assertSame(staying, this.#model.claim(viewer, joinedAt + laterMs, this.#now) ? [{ viewer, joinedAt }] : []);
+  }
+
   wait(ms: number): void {
     this.#now += ms;
   }
@@ -217,7 +229,10 @@ export class RoomWorld {
     const count = present.size + this.#model.waiting.size;
     const room = this.#room;
     const connected = present.size;
-    assertSame({ connected: room.connected, count: room.count, inProcess: socketsInProcess() }, { connected, count, inProcess: connected });
+    assertSame(
+      { connected: room.connected, count: room.count, inProcess: socketsInProcess() },
+      { connected, count, inProcess: this.#held().length },
+    );
     if (this.#counts() !== this.#before) expect(this.#changes).toBeGreaterThan(0);
     this.#before = this.#counts();
     this.#changes = 0;
@@ -257,12 +272,17 @@ export class RoomWorld {
   }
 
   #refusal(viewer: string, address: string | null): number | null {
-    const present = [...this.#model.present()];
-    if (present.includes(viewer)) return null;
-    if (present.length >= this.#limits.sockets) return 503;
+    const held = this.#held();
+    if (held.length >= this.#limits.sockets) return 503;
     if (address === null) return null;
-    const neighbours = present.map((other) => Number(other.slice(7))).filter((name) => name % 3 !== 0 && `address ${name % 2}` === address);
-    return neighbours.length >= this.#limits.socketsPerAddress ? 429 : null;
+    const neighbours = held.filter(({ model }) => addressOf(model.viewer) === address);
+    const own = this.#model.present().has(viewer) ? 1 : 0;
+    return neighbours.length >= this.#limits.socketsPerAddress + own ? 429 : null;
+  }
+
+  /** Sockets that take room: also closed ones, until their handler has run. */
+  #held(): Client[] {
+    return this.#clients.filter(({ ended }) => ended !== "handled");
   }
 
   /** Reads what a socket begins with. Returns the event after which the events of the log were sent. */

@@ -153,12 +153,19 @@ describe.concurrent("a connection that breaks WebSocket itself is cut off, and n
 });
 
 describe.concurrent("a socket ends in order", () => {
-  it("a client that says goodbye is answered with the same, and the connection is closed", async () => {
+  it.each<[what: string, payload: Uint8Array, answer: number]>([
+    ["and says nothing more", Buffer.alloc(0), 1000],
+    ["as is usual", Buffer.from([0x03, 0xe8]), 1000],
+    ["because its page is left", Buffer.from([0x03, 0xe9]), 1001],
+    ["with a code of its own", Buffer.from([0x0f, 0xa0]), 4000],
+    ["with a code that stands for no frame", Buffer.from([0x03, 0xed]), 1000],
+    ["with a code that there is not", Buffer.from([0x03, 0xe7]), 1000],
+  ])("a client that says goodbye %s is answered, and the connection is closed", async (_what, payload, answer) => {
     const { id, bystander } = await openStream();
     const leaver = await open(id, "viewer-01");
-    leaver.close(1000);
+    leaver.frame(Opcode.close, payload);
     await expectUndisturbed(id, bystander);
-    await waitFor(() => leaver.closed?.code, 1000);
+    await waitFor(() => leaver.closed?.code, answer);
     await waitFor(() => leaver.ended, true);
   });
 

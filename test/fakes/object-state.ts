@@ -1,5 +1,5 @@
 /// <reference types="@cloudflare/workers-types" />
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 
 /** What Node has not, and a room makes one of. */
 class FakeRequestResponsePair {
@@ -90,6 +90,7 @@ export class FakeObjectState {
   /** Every write of a row, oldest first. */
   readonly writes: SqlWrite[] = [];
   readonly #database = new DatabaseSync(":memory:");
+  readonly #statements = new Map<string, StatementSync>();
   readonly #values = new Map<string, unknown>();
   readonly #sockets = new Set<FakeSocket>();
   #pair: FakeRequestResponsePair | null = null;
@@ -142,7 +143,7 @@ export class FakeObjectState {
 
   /** Rows, read past the object. */
   rows<Row>(sql: string): Row[] {
-    return this.#database.prepare(sql).all() as Row[];
+    return this.#prepare(sql).all() as Row[];
   }
 
   /** Frees the database. */
@@ -156,10 +157,18 @@ export class FakeObjectState {
   }
 
   #exec(sql: string, bindings: SQLInputValue[]): FakeCursor {
-    const statement = this.#database.prepare(sql);
+    const statement = this.#prepare(sql);
     if (/^\s*SELECT/i.test(sql)) return new FakeCursor(statement.all(...bindings));
     const { changes } = statement.run(...bindings);
     if (!/^\s*CREATE/i.test(sql)) this.writes.push({ sql, bindings, changes: Number(changes) });
     return new FakeCursor([]);
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 }

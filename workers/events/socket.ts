@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { homeOf, ROOT } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
-import { ResumePoint, ViewerId } from "../../domain/protocol/events.ts";
+import { SocketQuery } from "../../domain/protocol/events.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import { readUpgrade } from "../../durable-objects/audience/admission.ts";
 import { rootOf, shardOf } from "../../durable-objects/audience/members.ts";
@@ -23,9 +23,7 @@ events.get("/streams/:id/ws", async (c) => {
   if (!mayConnect(c.req.header("Origin"), host, c.env.ALLOWED_ORIGINS)) {
     throw new NovaError(403, "origin_not_allowed", "this site may not open sockets here: add it to ALLOWED_ORIGINS");
   }
-  const viewer = parseInput(ViewerId, c.req.query("viewer"));
-  const resumePoint = c.req.query("resume");
-  const resume = resumePoint === undefined ? null : parseInput(ResumePoint, resumePoint);
+  const { viewer, resume = null } = parseInput(SocketQuery, c.req.query());
   // A browser cannot give a socket's request a header, or a path of the player's.
   const token = c.req.query("token");
   if (token !== undefined) await verifyPlaybackToken(c.env, id, token);
