@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Millis } from "../time.ts";
 import type { Viewers } from "./events.ts";
 
 /** What a client runs on, as far as its user agent tells. */
@@ -75,6 +76,7 @@ export type JsonValue = string | number | boolean | null | JsonValue[] | { [name
 /** How long a payload may be, bytes of its JSON. */
 export const MAX_METADATA_BYTES = 4_096;
 const MAX_METADATA_DEPTH = 32;
+const MAX_METADATA_TIME_MS: Millis = Date.UTC(2100, 0, 1);
 
 /** The body of `POST /api/v1/streams/{id}/metadata`. */
 export const SendMetadata = z.strictObject({
@@ -83,7 +85,10 @@ export const SendMetadata = z.strictObject({
     `any JSON, at most ${MAX_METADATA_DEPTH} levels deep`,
   ),
   /** The moment of the programme that it belongs to; without it, now. */
-  at: z.iso.datetime({ offset: true }).optional(),
+  at: z.iso
+    .datetime({ offset: true })
+    .refine((at) => Date.parse(at) >= 0 && Date.parse(at) < MAX_METADATA_TIME_MS, "between 1970 and 2100")
+    .optional(),
 });
 
 /** Answer to it: the number of the event that carries it, and the time that it was given. */
@@ -94,6 +99,8 @@ export interface MetadataAnswer {
 
 /** Whoever reads JSON by recursion must not run out of stack. */
 function isWithinDepth(value: unknown, levels: number): boolean {
+  // JSON has no number that large: it would come out as null.
+  if (typeof value === "number") return Number.isFinite(value);
   if (typeof value !== "object" || value === null) return true;
   return levels > 0 && Object.values(value).every((item) => isWithinDepth(item, levels - 1));
 }

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { SHARD_RENEWAL_MS } from "../../domain/audience/shard-ledger.ts";
 import { firstPlan, type Member, newerPlan, reportIntervalOf, type ShardPlan } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
+import type { ResumePoint } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import { analyticsOf } from "../analytics/sink.ts";
@@ -33,6 +34,8 @@ export class AudienceShard extends DurableObject<ShardEnv> {
   readonly #seating: Seating;
   readonly #reporter: Reporter;
   readonly #relay: Relay;
+  /** It knows from which event on it has to tell. */
+  #hasBegun: boolean;
   #place: Place | null;
   #plan: ShardPlan;
   #news: (News & { at: Millis }) | null = null;
@@ -43,7 +46,9 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     const { kv, sql } = ctx.storage;
     this.#place = kv.get<Place>("place") ?? null;
     this.#plan = kv.get<ShardPlan>("plan") ?? firstPlan(0);
-    this.#log = new EventLog(sql, kv.get<number>("firstSeq") ?? 0);
+    const begun = kv.get<number>("begunAt");
+    this.#hasBegun = begun !== undefined;
+    this.#log = new EventLog(sql, begun ?? 0);
     const limits = limitsOf(env);
     const streamId = () => this.#own.stream;
     const member = () => this.#own.member;
@@ -63,7 +68,7 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     this.#reporter = new Reporter({
       ctx,
       room: this.#room,
-      heard: () => this.#log.seq,
+      heard: () => (this.#hasBegun ? this.#log.seq : null),
       plan: () => this.#plan,
       interval: () => (this.#room.connected >= threshold ? 0 : reportIntervalOf(this.#plan)),
       send: async (word) => this.#take(await rootOf(env, this.#own.stream).shardWord({ ...word, shard: this.#own.member })),
@@ -138,7 +143,7 @@ export class AudienceShard extends DurableObject<ShardEnv> {
       if (visit === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       this.#settle(visit.place);
       if (visit.plan !== null) this.#learn(visit.plan);
-      const { instance, visibility, greeting } = await this.#freshNews();
+      const { instance, visibility, greeting } = await this.#freshNews(visit.resume);
       if (visibility === null || greeting === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       assertMayWatch(visit, visibility);
       if (this.#seating.isFull(visit.viewer)) await this.#reporter.report();
@@ -185,9 +190,10 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     this.ctx.storage.kv.put("place", place);
   }
 
-  /** What new viewers are greeted with: the root is asked where it has not said anything for long. */
-  async #freshNews(): Promise<News> {
-    if (this.#news === null || Date.now() - this.#news.at > NEWS_FRESH_MS) await this.#reporter.report();
+  /** What new viewers are greeted with: the root is asked where it does not tell by itself, for want of viewers, or where a viewer has heard more. */
+  async #freshNews(resume: ResumePoint | null): Promise<News> {
+    const isStale = this.#news === null || Date.now() - this.#news.at > NEWS_FRESH_MS;
+    if (isStale || this.#room.count === 0 || (resume?.seq ?? 0) > this.#log.seq) await this.#reporter.report();
     if (this.#news === null) throw new NovaError(503, "unavailable", "the stream does not answer right now: try again in a few seconds");
     return this.#news;
   }
@@ -196,16 +202,21 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     const now = Date.now();
     this.#news = { ...news, at: now };
     this.#learn(news.plan);
-    if (this.#log.seq === 0 && news.after > 0) {
-      this.#log.begin(news.after);
-      this.ctx.storage.kv.put("firstSeq", news.after);
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.ctx.storage.kv.put("begunAt", news.newest);
+      this.#log.skipTo(news.newest);
+    }
+    const next = this.#log.seq + 1;
+    if (news.gap !== null && news.gap.from <= next && news.gap.to >= next) {
+      this.#room.tellGap({ from: next, to: news.gap.to });
+      this.#log.skipTo(news.gap.to);
     }
     for (const event of news.events) {
-      const next = this.#log.seq + 1;
-      if (event.seq < next) continue;
-      if (event.seq > next) this.#room.tellGap({ from: next, to: event.seq - 1 });
-      this.#room.broadcast(this.#log.mirror(event), now);
+      if (event.seq === this.#log.seq + 1) this.#room.broadcast(this.#log.mirror(event), now);
     }
+    // Something went astray: the answer to the next report has it.
+    if (this.#log.seq < news.newest) this.#reporter.changed();
   }
 
   #learn(plan: ShardPlan): void {

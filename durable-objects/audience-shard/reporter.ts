@@ -14,8 +14,8 @@ const PLAYERS_INTERVAL_MS: Millis = 10_000;
 export interface ReporterOwner {
   ctx: DurableObjectState;
   room: Room;
-  /** The number of the newest event that the shard has. */
-  heard(): number;
+  /** The number of the newest event that the shard has; null before it has been told any. */
+  heard(): number | null;
   plan(): ShardPlan;
   /** The least time between two reports. */
   interval(): Millis;

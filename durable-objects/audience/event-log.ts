@@ -1,5 +1,5 @@
 import { decideReplay, type Replay, type SentEvent } from "../../domain/audience/replay.ts";
-import type { ResumePoint, SharedEvent } from "../../domain/protocol/events.ts";
+import type { ResumePoint, SharedEvent, Viewers } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 
 /** Events that are kept: more than two minutes of them at the usual pace. */
@@ -43,9 +43,18 @@ export class EventLog {
     return this.#bytes;
   }
 
-  /** Where nothing was ever kept: the events go on from this number. */
-  begin(seq: number): void {
-    if (this.#seq === 0) this.#seq = seq;
+  /** The counts in the newest event that tells any; null where none is kept. */
+  lastCount(): Viewers | null {
+    const told = this.#kept.findLast(({ text }) => text.startsWith('{"event":"viewer_count_changed"'));
+    return told === undefined ? null : JSON.parse(told.text).data.viewers;
+  }
+
+  /** The events go on after this number: what was before is not had. */
+  skipTo(seq: number): void {
+    if (seq === this.#seq) return;
+    this.#sql.exec("DELETE FROM sent_events");
+    this.#kept = [];
+    this.#seq = seq;
   }
 
   /** Numbers an event and keeps it. */
@@ -54,12 +63,9 @@ export class EventLog {
     return this.#keep(seq, now, JSON.stringify({ ...event, seq }));
   }
 
-  /** Keeps an event that another object has numbered. Numbers that were skipped make what came before them useless: it is forgotten. */
+  /** Keeps an event that another object has numbered: the next one. */
   mirror({ seq, at, text }: Pick<SentEvent, "seq" | "at" | "text">): SentEvent {
-    if (seq !== this.#seq + 1) {
-      this.#sql.exec("DELETE FROM sent_events");
-      this.#kept = [];
-    }
+    this.skipTo(seq - 1);
     return this.#keep(seq, at, text);
   }
 

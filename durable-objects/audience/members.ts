@@ -49,15 +49,18 @@ export interface News {
   visibility: Visibility | null;
   /** A `connection_established`. */
   greeting: PersonalEvent | null;
-  /** The number of the event before these. */
-  after: number;
+  /** What the shard does not have and cannot have any more. */
+  gap: { from: number; to: number } | null;
+  /** What comes then: none, where the root does not know how far the shard has got. */
   events: { seq: number; at: Millis; text: string }[];
+  /** The number of the newest event that there is. */
+  newest: number;
 }
 
 /** What a shard tells the root. */
 export interface ShardWord extends ShardReport {
-  /** The number of the newest event that it has. */
-  heard: number;
+  /** The number of the newest event that it has; null before it has been told any. */
+  heard: number | null;
   /** Keys of the players that go with its sockets, those below `threshold`; null where the root still has them. */
   players: { keys: number[]; threshold: number } | null;
 }

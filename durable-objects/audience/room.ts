@@ -17,6 +17,8 @@ import type { Visit } from "./visit.ts";
 const SWEEP_INTERVAL_MS: Millis = 2_000;
 /** What a player says of itself more often is not heard; a little less than the 10 s that it is told, for clocks that differ. */
 const PLAYBACK_INTERVAL_MS: Millis = 9_000;
+/** How much further the limits reach for a viewer who comes again. */
+const BACK_SHARE = 1.05;
 /** How old the mark before which no session lasts may get, once nobody is left. */
 const MARK_INTERVAL_MS: Millis = 3_600_000;
 
@@ -90,12 +92,13 @@ export class Room {
   /** Lets a visitor in, or throws 429 `too_many_sockets`, 503 `too_many_viewers`. */
   admit({ viewer, address }: Visit): void {
     const { sockets, socketsPerAddress, socketsInProcess: inProcess } = this.#owner.limits;
-    if (this.#sockets.held >= sockets || (inProcess !== null && socketsInProcess() >= inProcess)) {
+    // Who has a socket here may come again, though the old one takes room until its client has closed it.
+    const isBack = this.#audience.socketOf(viewer) !== null;
+    const isOver = (held: number, most: number) => held >= (isBack ? Math.ceil(most * BACK_SHARE) : most);
+    if (isOver(this.#sockets.held, sockets) || (inProcess !== null && isOver(socketsInProcess(), inProcess))) {
       throw new NovaError(503, "too_many_viewers", "no more viewers can be connected here: the stream plays without a socket, too");
     }
-    // Who takes the place of a socket of its own may have one more until that has ended.
-    const most = this.#audience.socketOf(viewer) === null ? socketsPerAddress : socketsPerAddress + 1;
-    if (address !== null && this.#sockets.countFrom(address) >= most) {
+    if (address !== null && isOver(this.#sockets.countFrom(address), socketsPerAddress)) {
       throw new NovaError(429, "too_many_sockets", `at most ${socketsPerAddress} sockets from one address: close some first`);
     }
   }

@@ -22,6 +22,9 @@ import type { LiveStreamStorage } from "./storage.ts";
 /** Players without a socket come and go one by one: the least time between two looks for those who have gone. */
 const PULL_SWEEP_INTERVAL_MS: Millis = 2_000;
 
+/** How long the objects of a spread audience take to agree who has whom. */
+const SETTLING_MS: Millis = 300;
+
 /** What the audience needs of the stream around it. */
 export interface PresenceOwner {
   ctx: DurableObjectState;
@@ -46,8 +49,8 @@ export class Presence {
   readonly #pull = new PullAudience();
   readonly #announcer = new Announcer();
   readonly #instance: string;
-  /** As last announced; in a new life of the object, as it was found. */
-  #told: { sockets: number; pull: number };
+  /** As last announced; null where nobody remembers. */
+  #told: Pick<Viewers, "sockets" | "pull"> | null;
   #peak: number;
   #metadata: MessageBudget = { windowStart: 0, used: 0 };
 
@@ -63,9 +66,9 @@ export class Presence {
     const onChange = (at: Millis) => this.#changed(at);
     this.#room = new Room({ ctx, log: this.#log, limits: limitsOf(env), analytics: analyticsOf(env), streamId, member, onChange }, now);
     const news = () => ({ instance: this.#instance, visibility: owner.visibility(), greeting: owner.visibility() && owner.greet() });
-    this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootSockets: () => this.#room.connected, news });
+    this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootViewers: () => this.#room.count, news });
     const threshold = shardThresholdOf(env);
-    this.#told = { sockets: this.count, pull: 0 };
+    this.#told = this.#log.lastCount();
     this.#seating = new Seating({
       ctx,
       env,
@@ -85,7 +88,7 @@ export class Presence {
   }
 
   get peak(): number {
-    return Math.max(this.#peak, this.count);
+    return this.#shards.isSpread ? this.#peak : Math.max(this.#peak, this.count);
   }
 
   get instance(): string {
@@ -140,7 +143,7 @@ export class Presence {
   sweep(now: Millis): void {
     this.#room.sweep(now);
     this.#shards.tick(now);
-    if (this.count !== this.#told.sockets || this.#pullCount(now) !== this.#told.pull) this.#changed(now);
+    if (this.#told !== null && (this.count !== this.#told.sockets || this.#pullCount(now) !== this.#told.pull)) this.#changed(now);
   }
 
   /** When the next sweep is due; null where nobody watches. */
@@ -180,7 +183,7 @@ export class Presence {
     const cursor = decodeCursor(query.cursor);
     // One that was on the page before, and one that shows that there is another page.
     const limit = query.limit + 2;
-    const shards = await this.#shards.sessions(cursor.id, limit);
+    const shards = await this.#shards.sessions(cursor.id, limit, Date.now());
     return mergeSessions([{ member: ROOT, rows: this.#room.sessions(cursor.id, limit) }, ...shards], cursor, query.limit, Date.now());
   }
 
@@ -202,16 +205,20 @@ export class Presence {
   }
 
   #changed(now: Millis): void {
-    this.#peak = Math.max(this.#peak, this.count);
     this.#shards.decide(now);
-    const wait = this.#announcer.changed(now, this.count);
-    if (wait === null) return;
+    const { isSpread } = this.#shards;
+    // Over several objects a viewer who moves may be at two for a moment: only what is told is a peak then.
+    if (!isSpread) this.#peak = Math.max(this.#peak, this.count);
+    const due = this.#announcer.changed(now, this.count);
+    if (due === null) return;
+    const wait = isSpread ? Math.max(due, SETTLING_MS) : due;
     if (wait === 0) this.#announce(now);
     // A pending timer keeps the object awake, so it is not lost to hibernation.
     else setTimeout(() => this.#announce(Date.now()), wait);
   }
 
   #announce(now: Millis): void {
+    this.#peak = Math.max(this.#peak, this.count);
     if ((this.#owner.storage.load("peak") ?? 0) < this.#peak) this.#owner.storage.save("peak", this.#peak);
     this.#shards.keep();
     const viewers = this.viewers(now);

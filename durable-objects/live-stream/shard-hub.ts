@@ -1,5 +1,5 @@
 import { ShardLedger } from "../../domain/audience/shard-ledger.ts";
-import { type Member, type ShardPlan, shardsOf } from "../../domain/audience/shard-plan.ts";
+import { type Member, membersOfRung, type ShardPlan, shardsOf } from "../../domain/audience/shard-plan.ts";
 import { ShardPlanner } from "../../domain/audience/shard-planner.ts";
 import { PLAYER_KEYS } from "../../domain/protocol/audience.ts";
 import type { Millis } from "../../domain/time.ts";
@@ -12,6 +12,8 @@ import type { LiveStreamStorage } from "./storage.ts";
 /** How often a shard that has fallen silent is asked how many it has. */
 const CENSUS_INTERVAL_MS: Millis = 30_000;
 const RETRY_MS: Millis = 1_000;
+/** A little longer than sessions are kept. */
+const SESSIONS_KEPT_MS: Millis = 31 * 86_400_000;
 
 /** What the hub needs of the stream around it. */
 export interface ShardHubOwner {
@@ -20,13 +22,13 @@ export interface ShardHubOwner {
   storage: LiveStreamStorage;
   log: EventLog;
   streamId(): string;
-  /** Sockets of the stream's own object. */
-  rootSockets(): number;
+  /** Viewers at the stream's own object, with those who are waited for there. */
+  rootViewers(): number;
   /** What a shard is told, but the events. */
-  news(): Omit<News, "events" | "plan" | "after">;
+  news(): Pick<News, "instance" | "visibility" | "greeting">;
 }
 
-/** How far a shard has got with the events; null where it must be asked. */
+/** How far a shard has got with the events, by its own word; null where it must be asked. */
 interface Feed {
   heard: number | null;
   isSending: boolean;
@@ -56,7 +58,7 @@ export class ShardHub {
 
   /** Whether anybody is, or may be, at a shard. */
   get isSpread(): boolean {
-    return this.plan.generations.length > 1;
+    return this.plan.generations.some(({ rung }) => rung > 0);
   }
 
   /** Viewers of all shards, with those who lost their socket to a restart. */
@@ -82,19 +84,19 @@ export class ShardHub {
     if (isNews && players !== null) this.#players.set(word.shard, players);
     if (isNews && word.sockets === 0) this.#players.delete(word.shard);
     this.decide(now);
-    const news = this.#newsAfter(heard, now);
-    const newest = news.events.at(-1)?.seq ?? news.after;
-    // What is under way to it comes twice then, and is heard once.
-    const feed = this.#feeds.get(word.shard);
-    this.#feeds.set(word.shard, { isSending: feed?.isSending ?? false, heard: Math.max(feed?.heard ?? 0, newest) });
-    return news;
+    // What is told now may not arrive: only its own next word says that it has.
+    this.#feeds.set(word.shard, { heard: heard ?? this.#owner.log.seq, isSending: this.#feeds.get(word.shard)?.isSending ?? false });
+    return this.#newsAfter(heard, now);
   }
 
   /** Looks at the loads: the plan may have to be another. */
   decide(now: Millis): void {
-    if (!this.#planner.decide(this.#owner.rootSockets(), this.#ledger.loads(now), now)) return;
+    const before = this.plan;
+    if (!this.#planner.decide(this.#owner.rootViewers(), this.#ledger.loads(now), now)) return;
     // Kept before anybody is told.
     this.#owner.storage.save("shardPlan", this.#planner.snapshot());
+    this.#owner.storage.save("shardLedger", this.#ledger.snapshot());
+    this.#noteRungs([...before.generations, ...this.plan.generations], now);
     for (const member of shardsOf(this.plan)) this.#feeds.set(member, this.#feeds.get(member) ?? { heard: null, isSending: false });
     this.#feedAll(true);
   }
@@ -106,7 +108,8 @@ export class ShardHub {
 
   /** Keeps the numbers, for a life after an eviction. */
   keep(): void {
-    if (this.isSpread) this.#owner.storage.save("shardLedger", this.#ledger.snapshot());
+    const entries = this.#ledger.snapshot();
+    if (entries.length > 0) this.#owner.storage.save("shardLedger", entries);
   }
 
   /** Does what time has brought: asks those how many they have who have not said so lately. */
@@ -121,52 +124,58 @@ export class ShardHub {
     }
   }
 
-  /** When `tick` is due; null where nobody is at a shard. */
+  /** When `tick` is due; null where no number can change by itself. */
   nextTickAt(now: Millis): Millis | null {
-    if (!this.isSpread) return null;
-    const times = [this.#censusDueAt(), this.#ledger.nextExpiryAt(now), this.#planner.nextDecisionAt()];
-    return Math.min(...times.filter((at) => at !== null));
+    const census = this.isSpread ? this.#censusDueAt() : null;
+    const times = [census, this.#ledger.nextExpiryAt(now), this.#planner.nextDecisionAt()].filter((at) => at !== null);
+    return times.length === 0 ? null : Math.min(...times);
   }
 
-  /** Sessions of all shards, up to and with the id `to`. */
-  sessions(to: number, limit: number): Promise<{ member: Member; rows: SessionRow[] }[]> {
+  /** Sessions of all shards that have any, up to and with the id `to`. */
+  sessions(to: number, limit: number, now: Millis): Promise<{ member: Member; rows: SessionRow[] }[]> {
     const stream = this.#owner.streamId();
+    const kept = Object.entries(this.#owner.storage.load("shardRungs") ?? {}).filter(([, openUntil]) => openUntil > now - SESSIONS_KEPT_MS);
+    const open = this.plan.generations.map(({ rung }) => rung);
+    const rungs = new Set([...kept.map(([rung]) => Number(rung)), ...open].filter((rung) => rung > 0));
     return Promise.all(
-      shardsOf(this.plan).map(async (member) => {
+      [...rungs].flatMap(membersOfRung).map(async (member) => {
         const place = { stream, member };
         return { member, rows: await shardOf(this.#owner.env, place).sessions(place, to, limit) };
       }),
     );
   }
 
+  /** Remembers until when generations were open: the stays of their viewers lie there. */
+  #noteRungs(generations: ShardPlan["generations"], now: Millis): void {
+    const rungs = this.#owner.storage.load("shardRungs") ?? {};
+    for (const { rung } of generations) rungs[rung] = now;
+    this.#owner.storage.save("shardRungs", rungs);
+  }
+
   #censusDueAt(): Millis {
     return this.#censusAt + CENSUS_INTERVAL_MS;
   }
 
-  /** `heard`: 0 for a shard that has never heard anything, and so has nobody to tell of what was; null for none of the events. */
+  /** `heard`: null for a shard that has nobody to tell of what was, or of which it is not known. */
   #newsAfter(heard: number | null, now: Millis): News {
     const { log } = this.#owner;
-    const { gap, events } = log.after(heard === 0 || heard === null ? log.seq : heard, now);
-    const after = gap?.to ?? heard ?? 0;
-    return {
-      ...this.#owner.news(),
-      plan: this.plan,
-      after: heard === 0 ? log.seq : after,
-      events: events.map(({ seq, at, text }) => ({ seq, at, text })),
-    };
+    const { gap, events } = heard === null ? { gap: null, events: [] } : log.after(heard, now);
+    const sent = events.map(({ seq, at, text }) => ({ seq, at, text }));
+    return { ...this.#owner.news(), plan: this.plan, gap, events: sent, newest: log.seq };
   }
 
   #feedAll(isNewPlan: boolean): void {
     for (const [member, { heard, isSending }] of this.#feeds) {
-      if (!isSending && (isNewPlan || (heard ?? 0) < this.#owner.log.seq)) this.#owner.ctx.waitUntil(this.#feed(member));
+      if (!isSending && (isNewPlan || (heard ?? -1) < this.#owner.log.seq)) this.#owner.ctx.waitUntil(this.#feed(member));
     }
   }
 
   async #feed(member: Member): Promise<void> {
     const place = { stream: this.#owner.streamId(), member };
-    let heard = this.#feeds.get(member)?.heard ?? null;
+    let isNews = true;
     try {
-      do {
+      while (isNews) {
+        const heard = this.#feeds.get(member)?.heard ?? null;
         const now = Date.now();
         // Nobody is there any more: whoever comes makes the shard ask.
         if (!this.#isListening(member, now)) {
@@ -174,13 +183,13 @@ export class ShardHub {
           return;
         }
         this.#feeds.set(member, { heard, isSending: true });
-        const news = this.#newsAfter(heard, now);
-        const has = await shardOf(this.#owner.env, place).hear(place, news);
-        heard = Math.max(has, heard === null ? 0 : (news.events.at(-1)?.seq ?? news.after));
-        this.#feeds.set(member, { heard, isSending: false });
-      } while (heard < this.#owner.log.seq);
+        const has = await shardOf(this.#owner.env, place).hear(place, this.#newsAfter(heard, now));
+        this.#feeds.set(member, { heard: has, isSending: false });
+        // One that has missed something asks for it.
+        isNews = has < this.#owner.log.seq && has > (heard ?? has);
+      }
     } catch (error) {
-      this.#feeds.set(member, { heard, isSending: false });
+      this.#feeds.set(member, { heard: this.#feeds.get(member)?.heard ?? null, isSending: false });
       this.#warn(member, error);
       setTimeout(() => this.#feedAll(false), RETRY_MS);
     }

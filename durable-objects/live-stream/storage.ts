@@ -26,6 +26,8 @@ interface Facts {
   /** Which objects the audience is spread over, and how many viewers each of them had when the count was last told. */
   shardPlan: ReturnType<ShardPlanner["snapshot"]>;
   shardLedger: ReturnType<ShardLedger["snapshot"]>;
+  /** When each rung of shards was last known to be part of the plan, Unix ms. */
+  shardRungs: Record<number, number>;
   /** Rising number of the projection to D1, and when the next one is due (Unix ms; null where D1 is up to date). */
   projection: { version: number; dueAt: number | null };
   /** The broadcast whose recording plays at the stream's own address, as far as R2 has been told; null for none. */

@@ -81,8 +81,8 @@ export class RoomWorld {
     }
     this.#room.admit(visit);
     const socket = new FakeSocket();
-    const greeting = { event: "connection_established", data: {} } as never;
-    this.#room.join(socket as unknown as WebSocket, visit, INSTANCE, () => greeting, this.#now);
+    const greet = () => ({ event: "connection_established", data: {} }) as never;
+    this.#room.join(socket as unknown as WebSocket, visit, INSTANCE, greet, this.#now);
     const known = point !== null && resume !== "elsewhere" && seq <= this.#model.newest;
     const replayedFrom = this.#readGreeting(socket, known ? seq : null, point !== null);
     const model = this.#model.join(viewer, replayedFrom, this.#now);
@@ -273,11 +273,11 @@ export class RoomWorld {
 
   #refusal(viewer: string, address: string | null): number | null {
     const held = this.#held();
-    if (held.length >= this.#limits.sockets) return 503;
-    if (address === null) return null;
-    const neighbours = held.filter(({ model }) => addressOf(model.viewer) === address);
-    const own = this.#model.present().has(viewer) ? 1 : 0;
-    return neighbours.length >= this.#limits.socketsPerAddress + own ? 429 : null;
+    const isBack = this.#model.present().has(viewer);
+    const most = (limit: number) => (isBack ? Math.ceil(limit * 1.05) : limit);
+    if (held.length >= most(this.#limits.sockets)) return 503;
+    const near = held.filter(({ model }) => addressOf(model.viewer) === address).length;
+    return address !== null && near >= most(this.#limits.socketsPerAddress) ? 429 : null;
   }
 
   /** Sockets that take room: also closed ones, until their handler has run. */

@@ -74,6 +74,55 @@ describe("an audience that is larger than one object", () => {
     assertContiguous(again.frames);
   });
 
+  it("has no peak that nobody was told, when viewers move from one object to another", async () => {
+    const { id } = await createStream();
+    const viewers = await joinMany(id, 24);
+    await expect.poll(() => viewers[23]?.count(), { timeout: 5000 }).toBe(24);
+    const back = await Promise.all([0, 1, 2, 3, 4, 5].map((number) => join(id, `viewer-000${number}`)));
+    for (const viewer of back) await expect.poll(() => viewer.count(), { timeout: 5000 }).toBe(24);
+    await expect.poll(async () => (await liveStreamOf(id).facts()).viewers.connected, { timeout: 5000 }).toBe(24);
+    expect((await liveStreamOf(id).facts()).peakViewers).toBe(24);
+  });
+
+  it("is not counted twice when a restart of the stream's object has its viewers come back to the shards", async () => {
+    const { id } = await createStream();
+    const viewers = await joinMany(id, 30);
+    await expect.poll(() => viewers[29]?.count(), { timeout: 5000 }).toBe(30);
+    await evictDurableObject(liveStreamOf(id), { webSockets: "close" });
+    expect((await liveStreamOf(id).facts()).viewers).toMatchObject({ connected: 10, sockets: 30 });
+    await Promise.all(Array.from({ length: 20 }, (_, number) => join(id, `viewer-${String(number).padStart(4, "0")}`)));
+    await expect
+      .poll(async () => (await liveStreamOf(id).facts()).viewers, { timeout: 5000 })
+      .toEqual({ connected: 30, sockets: 30, pull: 0 });
+    expect((await liveStreamOf(id).facts()).peakViewers).toBe(30);
+    const stays = await liveStreamOf(id).viewerSessions({ cursor: null, limit: 100 });
+    if (!stays.ok) throw new Error(stays.code);
+    expect(new Set(stays.value.sessions.filter(({ left_at }) => left_at === null).map(({ viewer }) => viewer)).size).toBe(30);
+  });
+
+  it("hears nothing twice at a shard that had nobody for a while", async () => {
+    const { id } = await createStream();
+    await joinMany(id, 20);
+    const [alone] = await joinMany(id, 1, "lonely");
+    await expect.poll(() => alone?.count(), { timeout: 5000 }).toBe(21);
+    const { instance } = alone?.last("connection_established")?.data ?? {};
+    alone?.socket.close(1000);
+    const witness = await join(id, "viewer-0000");
+    // Several events pass that the shard is not told.
+    for (let i = 0; i < 3; i++) {
+      const guest = await join(id, `guest-000${i}`);
+      await expect.poll(() => witness.count(), { timeout: 5000 }).toBe(21);
+      guest.socket.close(1000);
+      await expect.poll(() => witness.count(), { timeout: 5000 }).toBe(20);
+    }
+    const seq = witness.frames.at(-1)?.seq ?? 0;
+    const again = await join(id, "lonely-0000", {}, `&resume=${instance}.${seq}`);
+    await expect.poll(() => again.count(), { timeout: 5000 }).toBe(21);
+    expect(again.frames[0]?.seq).toBe(seq);
+    expect(again.frames.some(({ event }) => event === "gap")).toBe(false);
+    assertContiguous(again.frames);
+  });
+
   it("plays through its shards, which ask the stream's own object once for many", async () => {
     const { id, stream_key } = await createStream();
     await joinMany(id, 24);
