@@ -15,6 +15,8 @@ const playbackKeys = [
   },
 ];
 
+const WAITING = ["hibernation", "counts", "resume", "sockets"].map((name) => `test/e2e/${name}.test.ts`);
+
 // wrangler.toml names the secrets that a deployment must have; the tests have them in the environment.
 Object.assign(process.env, secrets, { WRANGLER_LOG: "error" });
 
@@ -31,8 +33,17 @@ export default defineConfig({
         test: { name: "origin", include: ["test/origin/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false },
       },
       {
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          exclude: WAITING,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
       },
+      // They wait for most of their time, and so do it together.
+      { test: { name: "waiting", include: WAITING, testTimeout: 120_000, hookTimeout: 120_000 } },
       {
         plugins: [
           cloudflareTest(async () => ({

@@ -24,10 +24,10 @@ async function check(name: string, tool: string, args: string[]): Promise<void> 
 }
 
 /** Runs the tests of some projects and adds up their results; a runner that reports nothing counts as a failure. */
-async function vitest(projects: string[]): Promise<void> {
+async function vitest(projects: string[], options: string[] = []): Promise<void> {
   const report = join(directory, `${projects[0]}.json`);
   const filter = projects.flatMap((project) => ["--project", project]);
-  const passed = await run("vitest", ["run", ...filter, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
+  const passed = await run("vitest", ["run", ...filter, ...options, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
   try {
     const { numPassedTests, numFailedTests, success } = JSON.parse(readFileSync(report, "utf8")) as {
       numPassedTests: number;
@@ -59,6 +59,8 @@ try {
   await vitest(["edge"]);
   await vitest(["origin"]);
   await vitest(["e2e"]);
+  // All at once: they hardly need a processor.
+  await vitest(["waiting"], ["--maxWorkers=4"]);
 } catch (error) {
   results.failed += 1;
   console.error(error instanceof Error ? error.message : error);
