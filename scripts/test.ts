@@ -27,7 +27,14 @@ async function check(name: string, tool: string, args: string[]): Promise<void> 
 async function vitest(projects: string[], options: string[] = []): Promise<void> {
   const report = join(directory, `${projects[0]}.json`);
   const filter = projects.flatMap((project) => ["--project", project]);
-  const passed = await run("vitest", ["run", ...filter, ...options, "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
+  const passed = await run("vitest", [
+    "run",
+    ...filter,
+    ...options,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+  ]);
   try {
     const { numPassedTests, numFailedTests, success } = JSON.parse(readFileSync(report, "utf8")) as {
       numPassedTests: number;
