@@ -39,6 +39,8 @@ export interface RoomOwner {
   streamId(): string;
   /** Which of the stream's objects it is. */
   member(): Member;
+  /** A viewer has left, and these players with it. */
+  onLeave?(players: readonly number[], now: Millis): void;
   /** Who watches has changed. */
   onChange(now: Millis): void;
 }
@@ -252,6 +254,7 @@ export class Room {
     // A newer socket of the same viewer goes on with the session.
     if (!this.#audience.leave(seat.viewer, seat.id)) return this.#noteSockets();
     this.#endSession({ ...seat, id: seat.session }, seat.playback, now);
+    this.#owner.onLeave?.(seat.players, now);
     this.#changed(now);
   }
 

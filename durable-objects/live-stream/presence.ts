@@ -63,8 +63,12 @@ export class Presence {
     this.#log = new EventLog(ctx.storage.sql, events?.seq ?? 0);
     this.#peak = storage.load("peak") ?? 0;
     const member = () => ROOT;
+    const onLeave = (players: readonly number[], at: Millis) => this.#pull.leave(players, at);
     const onChange = (at: Millis) => this.#changed(at);
-    this.#room = new Room({ ctx, log: this.#log, limits: limitsOf(env), analytics: analyticsOf(env), streamId, member, onChange }, now);
+    this.#room = new Room(
+      { ctx, log: this.#log, limits: limitsOf(env), analytics: analyticsOf(env), streamId, member, onLeave, onChange },
+      now,
+    );
     const news = () => ({ instance: this.#instance, visibility: owner.visibility(), greeting: owner.visibility() && owner.greet() });
     this.#shards = new ShardHub({ ctx, env, storage, log: this.#log, streamId, rootViewers: () => this.#room.count, news });
     const threshold = shardThresholdOf(env);

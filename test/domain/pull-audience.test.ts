@@ -41,6 +41,18 @@ describe("players without a socket", () => {
     expect(audience.count(0, (player) => player === 2)).toBe(2);
   });
 
+  it("are not those whose page has just gone, unless they are heard of again later", () => {
+    const audience = new PullAudience();
+    audience.report(whole(1, 2), 0);
+    audience.leave([1], 1_000);
+    expect(audience.count(1_000, none)).toBe(1);
+    // A report of what was asked for before.
+    audience.report(whole(1, 2), 10_000);
+    expect(audience.count(10_000, none)).toBe(1);
+    audience.report(whole(1, 2), 20_000);
+    expect(audience.count(20_000, none)).toBe(2);
+  });
+
   it("are not told by a report that is none", () => {
     const audience = new PullAudience();
     for (const report of [
