@@ -22,6 +22,9 @@ import { Reporter } from "./reporter.ts";
 /** How old the root's word may be for a new viewer to be greeted with. */
 const NEWS_FRESH_MS: Millis = 2 * SHARD_RENEWAL_MS;
 
+/** How often a viewer who has heard more makes the shard ask. */
+const MAX_CATCH_UPS = 3;
+
 type ShardEnv = AudienceEnv & MemberEnv;
 
 /**
@@ -143,14 +146,17 @@ export class AudienceShard extends DurableObject<ShardEnv> {
       if (visit === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       this.#settle(visit.place);
       if (visit.plan !== null) this.#learn(visit.plan);
-      const { instance, visibility, greeting } = await this.#freshNews(visit.resume);
+      await this.#catchUp(visit.resume);
+      if (this.#seating.isFull(visit.viewer)) await this.#reporter.report();
+      // From here on nothing is waited for: what the viewer is told is what the shard knows now.
+      if (this.#news === null) throw new NovaError(503, "unavailable", "the stream does not answer right now: try again in a few seconds");
+      const { instance, visibility, greeting } = this.#news;
       if (visibility === null || greeting === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
       assertMayWatch(visit, visibility);
-      if (this.#seating.isFull(visit.viewer)) await this.#reporter.report();
       this.#seating.assertSeat(visit.viewer);
-      this.#room.admit(visit);
-      const { 0: client, 1: server } = new WebSocketPair();
       const now = Date.now();
+      this.#room.admit(visit, now);
+      const { 0: client, 1: server } = new WebSocketPair();
       this.#room.join(server, visit, instance, () => greeting, now);
       this.#seating.seated(visit.viewer, now);
       this.#schedule(now);
@@ -190,33 +196,38 @@ export class AudienceShard extends DurableObject<ShardEnv> {
     this.ctx.storage.kv.put("place", place);
   }
 
-  /** What new viewers are greeted with: the root is asked where it does not tell by itself, for want of viewers, or where a viewer has heard more. */
-  async #freshNews(resume: ResumePoint | null): Promise<News> {
+  /** Asks the root where it does not tell by itself, for want of viewers, and where a viewer has heard more than the shard. */
+  async #catchUp(resume: ResumePoint | null): Promise<void> {
     const isStale = this.#news === null || Date.now() - this.#news.at > NEWS_FRESH_MS;
-    if (isStale || this.#room.count === 0 || (resume?.seq ?? 0) > this.#log.seq) await this.#reporter.report();
-    if (this.#news === null) throw new NovaError(503, "unavailable", "the stream does not answer right now: try again in a few seconds");
-    return this.#news;
+    if (isStale || this.#room.count === 0) await this.#reporter.report();
+    // A report that was under way may have been answered before the viewer heard what it has heard.
+    for (let asked = 0; asked < MAX_CATCH_UPS && (resume?.seq ?? 0) > this.#log.seq; asked++) await this.#reporter.report();
   }
 
   #take(news: News): void {
     const now = Date.now();
-    this.#news = { ...news, at: now };
+    // A late answer says nothing new of the stream.
+    if (news.newest >= (this.#news?.newest ?? 0)) this.#news = { ...news, at: now };
     this.#learn(news.plan);
     if (!this.#hasBegun) {
       this.#hasBegun = true;
-      this.ctx.storage.kv.put("begunAt", news.newest);
-      this.#log.skipTo(news.newest);
+      this.#skipTo(news.newest);
     }
     const next = this.#log.seq + 1;
     if (news.gap !== null && news.gap.from <= next && news.gap.to >= next) {
       this.#room.tellGap({ from: next, to: news.gap.to });
-      this.#log.skipTo(news.gap.to);
+      this.#skipTo(news.gap.to);
     }
     for (const event of news.events) {
       if (event.seq === this.#log.seq + 1) this.#room.broadcast(this.#log.mirror(event), now);
     }
     // Something went astray: the answer to the next report has it.
     if (this.#log.seq < news.newest) this.#reporter.changed();
+  }
+
+  #skipTo(seq: number): void {
+    this.#log.skipTo(seq);
+    this.ctx.storage.kv.put("begunAt", seq);
   }
 
   #learn(plan: ShardPlan): void {

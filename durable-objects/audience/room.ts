@@ -73,7 +73,7 @@ export class Room {
     this.#owner = owner;
     this.#sockets = new Sockets(owner.ctx);
     this.#sessions = new Sessions(owner.ctx.storage.sql);
-    for (const { viewer, id, joinedAt } of this.#sockets.seats()) this.#closeReplaced(this.#audience.join(viewer, id, joinedAt));
+    for (const { viewer, id, joinedAt } of this.#sockets.seats()) this.#closeReplaced(this.#audience.join(viewer, id, joinedAt), now);
     this.#noteSockets();
     this.#grace = this.#load("grace");
     // Whatever restarts an object but hibernation takes all of its sockets.
@@ -92,7 +92,8 @@ export class Room {
   }
 
   /** Lets a visitor in, or throws 429 `too_many_sockets`, 503 `too_many_viewers`. */
-  admit({ viewer, address }: Visit): void {
+  admit({ viewer, address }: Visit, now: Millis): void {
+    this.#sockets.giveUpClosing(now);
     const { sockets, socketsPerAddress, socketsInProcess: inProcess } = this.#owner.limits;
     // Who has a socket here may come again, though the old one takes room until its client has closed it.
     const isBack = this.#audience.socketOf(viewer) !== null;
@@ -124,10 +125,10 @@ export class Room {
     const seat: Seat = {
       ...{ id: crypto.randomUUID(), viewer, joinedAt: now, session, device, country, address, players, budget, playback },
       readBytes: log.bytes - sent,
-      closed: false,
+      closedAt: null,
     };
     this.#sockets.accept(socket, seat);
-    this.#closeReplaced(this.#audience.join(viewer, seat.id, now));
+    this.#closeReplaced(this.#audience.join(viewer, seat.id, now), now);
     this.#noteSockets();
     this.#sendPersonal(seat.id, greet(), missed === null ? log.seq : (resume?.seq ?? 0));
     const gap = missed === null && resume !== null && log.seq > 0 ? { from: 1, to: log.seq } : (missed?.gap ?? null);
@@ -140,8 +141,8 @@ export class Room {
   /** A socket closed or broke. */
   leave(socket: WebSocket, now: Millis): void {
     const seat = this.#sockets.end(socket);
-    if (seat === null) this.#noteSockets();
-    else this.#left(seat, now);
+    if (seat === null) return this.#noteSockets();
+    this.#left(seat, now);
   }
 
   /** A client's message: kept to the protocol, or its socket closed. */
@@ -211,7 +212,7 @@ export class Room {
     const { silent, lapsed } = this.#audience.sweep(now, (id) => this.#sockets.lastPing(id));
     for (const id of silent) {
       const seat = this.#sockets.seat(id);
-      this.#sockets.close(id, CloseCode.silent, "no ping for 65 s");
+      this.#sockets.close(id, CloseCode.silent, "no ping for 65 s", now);
       if (seat !== null) this.#endSession({ ...seat, id: seat.session }, seat.playback, now);
     }
     // They left when the restart took their sockets.
@@ -246,7 +247,7 @@ export class Room {
   }
 
   #drop(seat: Seat, code: number, reason: string, now: Millis): void {
-    this.#sockets.close(seat.id, code, reason);
+    this.#sockets.close(seat.id, code, reason, now);
     this.#left(seat, now);
   }
 
@@ -266,6 +267,8 @@ export class Room {
 
   #changed(now: Millis): void {
     this.#noteSockets();
+    // Without a socket it is no restart that takes them all.
+    if (this.#sockets.size === 0 && this.#grace?.seated) this.#keepGrace({ ...this.#grace, seated: false });
     if (this.#audience.count === 0) this.#markLasting();
     this.#owner.onChange(now);
   }
@@ -312,8 +315,8 @@ export class Room {
     if (sessionStart(next) - sessionStart(this.#load("lastingFrom") ?? 0) > MARK_INTERVAL_MS) this.#save("lastingFrom", next);
   }
 
-  #closeReplaced(id: string | null): void {
-    if (id !== null) this.#sockets.close(id, CloseCode.replaced, "watching elsewhere");
+  #closeReplaced(id: string | null, now: Millis): void {
+    if (id !== null) this.#sockets.close(id, CloseCode.replaced, "watching elsewhere", now);
   }
 
   #sendPersonal(id: string, event: PersonalEvent, seq: number): void {
@@ -321,7 +324,7 @@ export class Room {
   }
 
   #noteSockets(): void {
-    noteSockets(this.#owner.ctx.id.toString(), this.#sockets.held);
+    noteSockets(this.#owner.ctx.id.toString(), this.#sockets.unended);
   }
 
   #load<Name extends keyof RoomFacts>(name: Name): RoomFacts[Name] | null {

@@ -2,6 +2,9 @@ import type { MessageBudget } from "../../domain/audience/message-limit.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { PlaybackTotals } from "./sessions.ts";
 
+/** How long a socket that we have closed takes room while its client does not agree. */
+const CLOSING_MS: Millis = 60_000;
+
 /** A viewer's place: all that is known of an open socket. It lies in the socket's attachment, and so survives hibernation. */
 export interface Seat {
   /** Names the socket. */
@@ -20,16 +23,18 @@ export interface Seat {
   readBytes: number;
   /** `at`: when the player last told. */
   playback: PlaybackTotals & { at: Millis };
-  /** We have closed the socket: it counts no more, though it may be open until the client agrees. */
-  closed: boolean;
+  /** When we closed the socket; null while it is open. It counts no more, though it may live until the client agrees. */
+  closedAt: Millis | null;
 }
 
 /** The open sockets of an object and their seats. A cache of the runtime's list, rebuilt from it and the attachments on wake. */
 export class Sockets {
   readonly #ctx: DurableObjectState;
   readonly #open = new Map<string, { socket: WebSocket; seat: Seat }>();
-  /** Sockets that we have closed, and whose clients have not agreed yet: they count no more, but take room. */
+  /** Sockets that we have closed, and whose clients have not agreed yet: nobody sits there, but they take room. Oldest first. */
   readonly #closing = new Map<string, Seat>();
+  /** Those whose clients have not agreed for long, and never may. */
+  readonly #lingering = new Set<string>();
   readonly #byAddress = new Map<string, number>();
 
   constructor(ctx: DurableObjectState) {
@@ -38,7 +43,7 @@ export class Sockets {
     for (const socket of ctx.getWebSockets()) {
       // One that its client has closed still counts here: its close handler is what has woken the object.
       const seat = seatOf(socket);
-      if (seat.closed) this.#closing.set(seat.id, seat);
+      if (seat.closedAt !== null) this.#closing.set(seat.id, seat);
       else this.#open.set(seat.id, { socket, seat });
       this.#countAddress(seat, 1);
     }
@@ -49,9 +54,24 @@ export class Sockets {
     return this.#open.size;
   }
 
-  /** Those, and the ones that we have closed but whose clients have not. */
+  /** Those, and the ones that we have closed a moment ago but whose clients have not. */
   get held(): number {
     return this.#open.size + this.#closing.size;
+  }
+
+  /** Every socket that has not ended, however long ago we have closed it. */
+  get unended(): number {
+    return this.held + this.#lingering.size;
+  }
+
+  /** A client that is dead will never agree to a close: it does not keep others out for longer than a minute. */
+  giveUpClosing(now: Millis): void {
+    for (const [id, seat] of this.#closing) {
+      if (now - (seat.closedAt ?? now) < CLOSING_MS) continue;
+      this.#closing.delete(id);
+      this.#lingering.add(id);
+      this.#countAddress(seat, -1);
+    }
   }
 
   /** The seats of all open sockets, those who came first first. */
@@ -120,15 +140,16 @@ export class Sockets {
     const ended = seat ?? this.#closing.get(id);
     this.#open.delete(id);
     this.#closing.delete(id);
+    this.#lingering.delete(id);
     if (ended !== undefined) this.#countAddress(ended, -1);
     return seat;
   }
 
   /** Closes a socket: from now on nobody sits there, whenever the client agrees. */
-  close(id: string, code: number, reason: string): void {
+  close(id: string, code: number, reason: string, now: Millis): void {
     const open = this.#open.get(id);
     if (open === undefined) return;
-    this.update({ ...open.seat, closed: true });
+    this.update({ ...open.seat, closedAt: now });
     this.#open.delete(id);
     this.#closing.set(id, open.seat);
     closeSocket(open.socket, code, reason);

@@ -23,7 +23,10 @@ import type { LiveStreamStorage } from "./storage.ts";
 const PULL_SWEEP_INTERVAL_MS: Millis = 2_000;
 
 /** How long the objects of a spread audience take to agree who has whom. */
-const SETTLING_MS: Millis = 300;
+const SETTLING_MS: Millis = 700;
+
+/** How long a count over several objects lasts until it is a peak. */
+const PEAK_HOLDS_MS: Millis = 1_000;
 
 /** What the audience needs of the stream around it. */
 export interface PresenceOwner {
@@ -113,7 +116,7 @@ export class Presence {
   /** Lets a visitor in, and answers with its socket. Throws as `Seating.assertSeat` and `Room.admit`. */
   open(visit: Visit, now: Millis): Response {
     this.#seating.assertSeat(visit.viewer);
-    this.#room.admit(visit);
+    this.#room.admit(visit, now);
     const { 0: client, 1: server } = new WebSocketPair();
     this.#room.join(server, visit, this.#instance, () => this.#owner.greet(), now);
     this.#seating.seated(visit.viewer, now);
@@ -211,7 +214,6 @@ export class Presence {
   #changed(now: Millis): void {
     this.#shards.decide(now);
     const { isSpread } = this.#shards;
-    // Over several objects a viewer who moves may be at two for a moment: only what is told is a peak then.
     if (!isSpread) this.#peak = Math.max(this.#peak, this.count);
     const due = this.#announcer.changed(now, this.count);
     if (due === null) return;
@@ -221,12 +223,20 @@ export class Presence {
     else setTimeout(() => this.#announce(Date.now()), wait);
   }
 
+  /** A count over several objects is a peak when it holds: a viewer who moves may be at two of them for a moment. */
+  #confirmPeak(seen: number): void {
+    const peak = Math.max(this.#peak, Math.min(seen, this.count));
+    if (peak === this.#peak) return;
+    this.#peak = peak;
+    this.#changed(Date.now());
+  }
+
   #announce(now: Millis): void {
-    this.#peak = Math.max(this.#peak, this.count);
     if ((this.#owner.storage.load("peak") ?? 0) < this.#peak) this.#owner.storage.save("peak", this.#peak);
     this.#shards.keep();
     const viewers = this.viewers(now);
     this.#told = viewers;
+    if (viewers.sockets > this.#peak) setTimeout(() => this.#confirmPeak(viewers.sockets), PEAK_HOLDS_MS);
     const counts = { viewer_count: viewers.sockets, peak_viewers: this.#peak, viewers };
     this.tell({ event: "viewer_count_changed", data: { stream_id: this.#owner.streamId(), ...counts, timestamp: isoTime(now) } }, now);
     this.#owner.onCount(now);

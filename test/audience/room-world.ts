@@ -4,7 +4,8 @@ import { socketsInProcess } from "../../durable-objects/audience/process-sockets
 import { Room, type RoomLimits } from "../../durable-objects/audience/room.ts";
 import type { Visit } from "../../durable-objects/audience/visit.ts";
 import { FakeObjectState, FakeSocket } from "../fakes/object-state.ts";
-import { type ModelClient, RoomModel } from "./room-model.ts";
+import { addressOf, assertSame, type Client, type Frame } from "./room-client.ts";
+import { RoomModel } from "./room-model.ts";
 
 const INSTANCE = "11111111-1111-4111-8111-111111111111";
 const OTHER_INSTANCE = "22222222-2222-4222-8222-222222222222";
@@ -13,32 +14,6 @@ const START = Date.UTC(2026, 0, 1);
 
 /** How a client that opens a socket says where it left off. */
 export type Resume = "none" | "left" | "stale" | "ahead" | "elsewhere";
-
-interface Frame {
-  event: string;
-  seq: number;
-  data: { from: number; to: number; code: string };
-}
-
-/** A client, and what it has read. */
-interface Client {
-  model: ModelClient;
-  socket: FakeSocket;
-  /** Frames that have been looked at. */
-  looked: number;
-  /** The newest event that it has, or knows to be lost. */
-  at: number;
-  /** It has closed, or its line broke; and whether the object's handler has been run. */
-  ended: "no" | "unhandled" | "handled";
-}
-
-/** Where a viewer is; null for loopback, which is not limited. */
-const addressOf = (viewer: string) => (Number(viewer.slice(7)) % 3 === 0 ? null : `address ${Number(viewer.slice(7)) % 2}`);
-
-/** `toEqual`, without its cost where all is well. */
-function assertSame(actual: unknown, expected: unknown): void {
-  if (JSON.stringify(actual) !== JSON.stringify(expected)) expect(actual).toEqual(expected);
-}
 
 /** A room with its clients, beside the model of what they should see: each command is done to both, and `check` compares them. */
 export class RoomWorld {
@@ -76,17 +51,25 @@ export class RoomWorld {
     };
     const refusal = this.#refusal(viewer, address);
     if (refusal !== null) {
-      expect(() => this.#room.admit(visit)).toThrow(expect.objectContaining({ status: refusal }));
+      expect(() => this.#room.admit(visit, this.#now)).toThrow(expect.objectContaining({ status: refusal }));
       return;
     }
-    this.#room.admit(visit);
+    this.#room.admit(visit, this.#now);
     const socket = new FakeSocket();
     const greet = () => ({ event: "connection_established", data: {} }) as never;
     this.#room.join(socket as unknown as WebSocket, visit, INSTANCE, greet, this.#now);
     const known = point !== null && resume !== "elsewhere" && seq <= this.#model.newest;
     const replayedFrom = this.#readGreeting(socket, known ? seq : null, point !== null);
     const model = this.#model.join(viewer, replayedFrom, this.#now);
-    this.#clients.push({ model, socket, looked: socket.delivered.length, at: this.#model.newest, ended: "no" });
+    this.#clients.push({
+      model,
+      socket,
+      looked: socket.delivered.length,
+      at: this.#model.newest,
+      ended: "no",
+      closedAt: null,
+      givenUp: false,
+    });
   }
 
   /** The client closes or the line breaks. The object's handler is the same; it may be late. */
@@ -209,6 +192,7 @@ export class RoomWorld {
   }
 
   hibernate(): void {
+    for (const client of this.#clients) client.givenUp = false;
     this.#model.hibernate(this.#now);
     [this.#log, this.#room] = this.#build();
     this.#before = this.#counts();
@@ -236,7 +220,10 @@ export class RoomWorld {
     if (this.#counts() !== this.#before) expect(this.#changes).toBeGreaterThan(0);
     this.#before = this.#counts();
     this.#changes = 0;
-    for (const client of this.#clients) this.#checkClient(client);
+    for (const client of this.#clients) {
+      if (!client.model.open && client.ended !== "handled") client.closedAt ??= this.#now;
+      this.#checkClient(client);
+    }
     this.#checkSessions();
     this.#checkSweepTime(count);
   }
@@ -272,7 +259,8 @@ export class RoomWorld {
   }
 
   #refusal(viewer: string, address: string | null): number | null {
-    const held = this.#held();
+    for (const client of this.#clients) if (client.closedAt !== null && this.#now - client.closedAt >= 60_000) client.givenUp = true;
+    const held = this.#held().filter(({ givenUp }) => !givenUp);
     const isBack = this.#model.present().has(viewer);
     const most = (limit: number) => (isBack ? Math.ceil(limit * 1.05) : limit);
     if (held.length >= most(this.#limits.sockets)) return 503;
