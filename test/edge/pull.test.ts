@@ -147,7 +147,7 @@ describe("a page's own player", () => {
   const MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15";
   const MAC_PLAYER = "AppleCoreMedia/1.0.0.24F74 (Macintosh; U; Intel Mac OS X 15_5; en_us)";
 
-  it("is not counted beside its socket, and is once that has closed", async () => {
+  it("is not counted beside its socket, nor when that has just closed, and is when it plays on", async () => {
     const { id, playlist } = await live();
     const headers = { Upgrade: "websocket", "User-Agent": MAC, "CF-Connecting-IP": "203.0.113.7", Origin: SITE };
     const socket = (await ask(`/api/v1/streams/${id}/ws?viewer=viewer-0001`, { headers })).webSocket as WebSocket;
@@ -158,6 +158,13 @@ describe("a page's own player", () => {
     const viewers = async () => (await liveStreamOf(id).facts()).viewers;
     expect(await viewers()).toEqual({ connected: 1, sockets: 1, pull: 0 });
     socket.close(1000);
-    await expect.poll(viewers).toEqual({ connected: 0, sockets: 0, pull: 1 });
+    await expect.poll(viewers).toEqual({ connected: 0, sockets: 0, pull: 0 });
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 15_000 });
+    try {
+      await play(playlist, MAC_PLAYER);
+      await expect.poll(viewers).toEqual({ connected: 0, sockets: 0, pull: 1 });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
