@@ -7,12 +7,12 @@ import type { Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import { analyticsOf } from "../analytics/sink.ts";
 import { type AudienceEnv, answerUpgrade, assertMayWatch, limitsOf, shardThresholdOf } from "../audience/admission.ts";
+import { CloseAnswers } from "../audience/close-answers.ts";
 import { EventLog } from "../audience/event-log.ts";
 import { type Claims, type MemberEnv, type News, type Place, rootOf } from "../audience/members.ts";
 import { Room } from "../audience/room.ts";
 import { Seating } from "../audience/seating.ts";
 import type { SessionRow } from "../audience/sessions.ts";
-import { answerClose } from "../audience/sockets.ts";
 import { visitOf } from "../audience/visit.ts";
 import type { Outcome } from "../live-stream/outcome.ts";
 import type { MediaPlaylistAnswer, PartAddress, PartBytes, PlaylistAnswer, SegmentAddress } from "../live-stream/playback.ts";
@@ -34,6 +34,7 @@ type ShardEnv = AudienceEnv & MemberEnv;
 export class AudienceShard extends DurableObject<ShardEnv> {
   readonly #log: EventLog;
   readonly #room: Room;
+  readonly #closeAnswers = new CloseAnswers();
   readonly #seating: Seating;
   readonly #reporter: Reporter;
   readonly #relay: Relay;
@@ -169,8 +170,8 @@ export class AudienceShard extends DurableObject<ShardEnv> {
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
-    answerClose(socket, code);
     this.#room.leave(socket, Date.now());
+    this.#closeAnswers.add(socket, code);
   }
 
   override webSocketError(socket: WebSocket): void {

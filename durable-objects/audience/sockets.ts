@@ -163,12 +163,6 @@ export class Sockets {
   }
 }
 
-/** A client has closed its socket: until that is answered, it waits and both sides keep the connection. Codes that stand for no frame cannot be sent. */
-export function answerClose(socket: WebSocket, code: number): void {
-  const isPlain = code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code);
-  closeSocket(socket, isPlain || (code >= 3000 && code <= 4999) ? code : 1000, "");
-}
-
 function seatOf(socket: WebSocket): Seat {
   return socket.deserializeAttachment() as Seat;
 }
@@ -183,7 +177,7 @@ function trySend(socket: WebSocket, text: string): void {
 }
 
 /** Closes a socket, also one that is closing already. */
-function closeSocket(socket: WebSocket, code: number, reason: string): void {
+export function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason);
   } catch {

@@ -16,9 +16,9 @@ import type { Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import { type AudienceEnv, answerUpgrade, assertMayWatch } from "../audience/admission.ts";
+import { CloseAnswers } from "../audience/close-answers.ts";
 import type { Claims, MemberEnv, News, ShardWord } from "../audience/members.ts";
 import type { SessionPage } from "../audience/session-pages.ts";
-import { answerClose } from "../audience/sockets.ts";
 import { visitOf } from "../audience/visit.ts";
 import { AlarmClock, isDue } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
@@ -61,6 +61,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #windows: MediaWindows;
   readonly #playback: Playback;
   readonly #presence: Presence;
+  readonly #closeAnswers = new CloseAnswers();
   readonly #publishing: Publishing;
   readonly #clock: AlarmClock;
   readonly #projector: Projector;
@@ -238,8 +239,8 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
-    answerClose(socket, code);
     this.#presence.leave(socket, Date.now());
+    this.#closeAnswers.add(socket, code);
   }
 
   override webSocketError(socket: WebSocket): void {
