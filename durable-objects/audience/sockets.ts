@@ -126,7 +126,7 @@ export class Sockets {
     for (const { socket } of this.#open.values()) trySend(socket, text);
   }
 
-  /** Seats that `isSlow` says of. */
+  /** Seats of which something holds. */
   filter(matches: (seat: Seat) => boolean): Seat[] {
     const found: Seat[] = [];
     for (const { seat } of this.#open.values()) if (matches(seat)) found.push(seat);
