@@ -5,6 +5,7 @@ import { concatBytes } from "../domain/bytes.ts";
 import { NovaError } from "../domain/errors.ts";
 import type { ErrorBody } from "../domain/protocol/api.ts";
 import type { StreamId } from "../domain/stream-id.ts";
+import { rootOf } from "../durable-objects/audience/members.ts";
 import type { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
 import { redactPath } from "./playback/playback-token.ts";
 import { Recent } from "./recent.ts";
@@ -72,7 +73,7 @@ export async function proveStreamId(env: Env, text: string): Promise<StreamId> {
 
 /** The object of a proven stream. */
 export function liveStream(env: Env, id: StreamId): DurableObjectStub<LiveStream> {
-  return env.LIVE.get(env.LIVE.idFromName(id));
+  return rootOf(env, id);
 }
 
 /** Turns what a route throws into the error body; a fault of our own is logged and stays nameless outside. */

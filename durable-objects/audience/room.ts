@@ -73,7 +73,8 @@ export class Room {
     this.#owner = owner;
     this.#sockets = new Sockets(owner.ctx);
     this.#sessions = new Sessions(owner.ctx.storage.sql);
-    for (const { viewer, id, joinedAt } of this.#sockets.seats()) this.#closeReplaced(this.#audience.join(viewer, id, joinedAt), now);
+    const seats = this.#sockets.seats().sort((a, b) => a.joinedAt - b.joinedAt);
+    for (const { viewer, id, joinedAt } of seats) this.#closeReplaced(this.#audience.join(viewer, id, joinedAt), now);
     this.#noteSockets();
     this.#grace = this.#load("grace");
     // Whatever restarts an object but hibernation takes all of its sockets.

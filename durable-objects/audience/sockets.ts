@@ -74,9 +74,9 @@ export class Sockets {
     }
   }
 
-  /** The seats of all open sockets, those who came first first. */
+  /** The seats of all open sockets. */
   seats(): Seat[] {
-    return [...this.#open.values()].map(({ seat }) => seat).sort((a, b) => a.joinedAt - b.joinedAt);
+    return [...this.#open.values()].map(({ seat }) => seat);
   }
 
   /** Sockets of one address that take room. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Platform, startPlatform } from "../fakes/platform.ts";
 import { assertUnbroken, RawWebSocket, socketPath } from "../fakes/raw-websocket.ts";
+import { createRandom } from "../fakes/rtmp/mutation.ts";
 import { findContradictions, type Operation, type Sighting, shownOverTime } from "./count-bounds.ts";
 
 /** The second that a count may be old, and half of one for a machine that does other things as well. */
@@ -16,17 +17,6 @@ beforeAll(async () => {
   platform = await startPlatform();
 });
 afterAll(() => platform.stop());
-
-/** Numbers in [0, 1) that are the same in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What all viewers of a stream did. */
 class History {
@@ -90,7 +80,7 @@ async function watchApi(stream: string, pauseMs: number, isOver: () => boolean):
 
 describe.concurrent("every count that anybody is told", () => {
   it("is one that was true within the last second, whatever 40 viewers do, and exact a second after they rest", async () => {
-    const random = seeded(20_260_501);
+    const random = createRandom(20_260_501);
     const { id } = await platform.createStream();
     const history = new History(id);
     const observers = [];
@@ -98,7 +88,7 @@ describe.concurrent("every count that anybody is told", () => {
     const end = Date.now() + 30_000;
     const polling = watchApi(id, 100, () => Date.now() > end);
     const names = Array.from({ length: 40 }, (_, index) => `wanderer-${index}`);
-    const left = await Promise.all(names.map((name) => wander(history, name, seeded(random() * 2 ** 32), end)));
+    const left = await Promise.all(names.map((name) => wander(history, name, createRandom(random() * 2 ** 32), end)));
     const restedAt = Date.now();
     const rest = left.filter((socket) => socket !== null);
     await sleep(Math.max(0, restedAt + 1_000 - Date.now()));

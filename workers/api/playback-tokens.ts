@@ -3,9 +3,9 @@ import { z } from "zod";
 import { NovaError } from "../../domain/errors.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";
-import { Store } from "../store/store.ts";
-import { proveStreamId, readJson } from "../surface.ts";
+import { readJson } from "../surface.ts";
 import { type AccountSurface, requireAccount } from "./access.ts";
+import { findOwnStream } from "./own-stream.ts";
 
 const MAX_AHEAD_MS: Millis = 30 * 86_400_000;
 
@@ -22,9 +22,7 @@ export const playbackTokens = new Hono<AccountSurface>();
 
 playbackTokens.post("/streams/:id/playback-tokens", requireAccount, async (c) => {
   c.header("Cache-Control", "no-store");
-  const stream = await proveStreamId(c.env, c.req.param("id"));
-  const row = await new Store(c.env.DB).findStream(c.get("accountId"), stream);
-  if (row === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
+  const { stream, row } = await findOwnStream(c);
   if (row.deletedAt !== null) throw new NovaError(410, "stream_deleted", "this stream was deleted: create a new one");
   const body = await readJson(c.req.raw, MintPlaybackToken, 1024);
   const claims: PlaybackClaims = { sub: stream, ...validity(body, Date.now()) };

@@ -1,14 +1,14 @@
 import { type Context, Hono } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import { CreateStream, ListStreams } from "../../domain/protocol/api.ts";
-import type { StreamId } from "../../domain/stream-id.ts";
 import type { StreamConfig } from "../../durable-objects/live-stream/storage.ts";
 import { sha256Hex } from "../store/digest.ts";
 import type { StreamRow } from "../store/schema.ts";
 import { Store } from "../store/store.ts";
 import { randomBytes, streamIdsOf, streamKeysOf } from "../store/tokens.ts";
-import { liveStream, parseInput, proveStreamId, readJson } from "../surface.ts";
+import { liveStream, parseInput, readJson } from "../surface.ts";
 import { type AccountSurface, requireAccount } from "./access.ts";
+import { findOwnStream } from "./own-stream.ts";
 import { describeStream } from "./resource.ts";
 
 /** The control plane's first routes, `/api/v1/streams`. */
@@ -44,12 +44,12 @@ api.get("/streams", async (c) => {
 });
 
 api.get("/streams/:id", async (c) => {
-  const { id, row } = await findOwn(c);
+  const { stream: id, row } = await findOwnStream(c);
   return c.json(describeStream(row, site(c), await liveStream(c.env, id).facts()));
 });
 
 api.delete("/streams/:id", async (c) => {
-  const { id, row } = await findOwn(c);
+  const { stream: id, row } = await findOwnStream(c);
   // The object first, and again if asked again: a deletion that failed half-way can be repeated until both know.
   await liveStream(c.env, id).delete();
   if (row.deletedAt !== null) throw new NovaError(409, "already_deleted", "this stream was deleted before");
@@ -61,13 +61,6 @@ api.delete("/streams/:id", async (c) => {
 export function configOf(row: StreamRow): StreamConfig {
   const { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } = row;
   return { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
-}
-
-async function findOwn(c: Context<AccountSurface>): Promise<{ id: StreamId; row: StreamRow }> {
-  const id = await proveStreamId(c.env, c.req.param("id") ?? "");
-  const row = await new Store(c.env.DB).findStream(c.get("accountId"), id);
-  if (row === null) throw new NovaError(404, "stream_not_found", "no such stream: check the id");
-  return { id, row };
 }
 
 function site(c: Context<AccountSurface>) {

@@ -4,8 +4,8 @@ import { MAX_METADATA_BYTES, type MetadataAnswer, SendMetadata } from "../../dom
 import { isoTime } from "../../domain/time.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import { type AccountSurface, requireAccount } from "../api/access.ts";
+import { findOwnStream } from "../api/own-stream.ts";
 import { liveStream, readJson } from "../surface.ts";
-import { findOwnStream } from "./own-stream.ts";
 
 /** A payload may be written with spaces and escapes. */
 const MAX_BODY_BYTES = 4 * MAX_METADATA_BYTES;

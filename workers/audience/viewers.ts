@@ -2,8 +2,8 @@ import { Hono } from "hono";
 import { ListViewers, type ViewerList } from "../../domain/protocol/audience.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import { type AccountSurface, requireAccount } from "../api/access.ts";
+import { findOwnStream } from "../api/own-stream.ts";
 import { liveStream, parseInput } from "../surface.ts";
-import { findOwnStream } from "./own-stream.ts";
 
 /** Who watches, and who has: `GET /api/v1/streams/{stream}/viewers`, for whoever owns the stream. */
 export const viewers = new Hono<AccountSurface>();

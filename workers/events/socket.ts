@@ -4,12 +4,12 @@ import { NovaError } from "../../domain/errors.ts";
 import { SocketQuery } from "../../domain/protocol/events.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import { readUpgrade } from "../../durable-objects/audience/admission.ts";
-import { rootOf, shardOf } from "../../durable-objects/audience/members.ts";
+import { shardOf } from "../../durable-objects/audience/members.ts";
 import { type Visit, visitRequest } from "../../durable-objects/audience/visit.ts";
 import { knownPlan, learnPlan } from "../audience/plans.ts";
 import { identifyVisitor } from "../audience/visitor.ts";
 import { verifyPlaybackToken } from "../playback/access.ts";
-import { parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.ts";
 
 /** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}[&resume=…]`, with `&token=` where playback is signed. */
 export const events = new Hono<Surface>();
@@ -40,7 +40,7 @@ async function openSocket(env: Env, stream: StreamId, visitor: Omit<Visit, "plac
   for (let hop = 0; hop < MAX_HOPS; hop++) {
     const plan = knownPlan(stream);
     const place = { stream, member: plan === null ? ROOT : homeOf(plan, visitor.viewer) };
-    const object = place.member === ROOT ? rootOf(env, stream) : shardOf(env, place);
+    const object = place.member === ROOT ? liveStream(env, stream) : shardOf(env, place);
     const opened = await readUpgrade(await object.fetch(visitRequest({ ...visitor, place, plan })));
     if ("answer" in opened) return opened.answer;
     learnPlan(stream, opened.plan);
