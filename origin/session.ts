@@ -75,7 +75,11 @@ export class Session {
   async #askEdge(): Promise<PublishAnswer | null> {
     const { edge, originId, log } = this.#context;
     const publication = this.#publication;
-    const request = { stream_key: publication.streamKey, origin_id: originId, encoder: { software: publication.software } };
+    const request = {
+      stream_key: publication.streamKey,
+      origin_id: originId,
+      encoder: { software: publication.software, address: publication.remoteAddress },
+    };
     const signal = AbortSignal.timeout(PUBLISH_TIMEOUT_MS);
     try {
       return await retrying(() => edge.publish(request, signal), signal);

@@ -1,7 +1,7 @@
 import { Hono } from "hono";
+import { api } from "./api/app.ts";
 import { health } from "./api/health.ts";
 import { playbackTokens } from "./api/playback-tokens.ts";
-import { api } from "./api/streams.ts";
 import { beacon } from "./audience/beacon.ts";
 import { metadata } from "./audience/metadata.ts";
 import { viewers } from "./audience/viewers.ts";

@@ -3,7 +3,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import { concatBytes } from "../domain/bytes.ts";
 import { NovaError } from "../domain/errors.ts";
-import type { ErrorBody } from "../domain/protocol/api.ts";
+import type { ErrorBody } from "../domain/protocol/api/refusals.ts";
 import type { StreamId } from "../domain/stream-id.ts";
 import { rootOf } from "../durable-objects/audience/members.ts";
 import type { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
@@ -21,14 +21,15 @@ export interface Surface {
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const details = result.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message }));
+  throw invalidRequest(result.error.issues);
+}
+
+/** The refusal of input that its schema does not take: 400 `invalid_request`. */
+export function invalidRequest(issues: readonly { path: PropertyKey[]; message: string }[]): NovaError {
+  const details = issues.map(({ path, message }) => ({ field: path.join("."), message }));
   const [first] = details;
-  throw new NovaError(
-    400,
-    "invalid_request",
-    first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`,
-    details,
-  );
+  const message = first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`;
+  return new NovaError(400, "invalid_request", message, details);
 }
 
 /** A JSON body by a schema. Throws 413 `body_too_large` over `maxBytes`, 400 `invalid_json`, 400 `invalid_request`. */
@@ -81,7 +82,7 @@ export function answerError(error: unknown, c: Context<Surface>): Response {
   const request_id = c.get("requestId");
   const known = error instanceof NovaError ? error : unavailable(error, c);
   const body: ErrorBody = { error: known.code, message: known.message, request_id };
-  if (known.details !== undefined) body.details = known.details;
+  if (known.details !== undefined) body.details = known.details as ErrorBody["details"];
   const headers: Record<string, string> = { "Cache-Control": "no-store" };
   if (known.status === 503) headers["Retry-After"] = "5";
   return c.json(body, known.status as ContentfulStatusCode, headers);

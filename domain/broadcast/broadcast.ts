@@ -19,6 +19,8 @@ export interface Connection {
   broadcast: number;
   lease: string;
   originId: string;
+  /** The stream key that the encoder published with. */
+  keyId: string;
   expiresAt: Millis;
   /** Its tracks are known: it has sent frames. */
   live: boolean;
@@ -29,6 +31,8 @@ export interface BroadcastSnapshot {
   phase: Phase;
   connection: Connection | null;
   lastEpoch: number;
+  /** The epoch that was cut off because its key was revoked; null where none was. */
+  revokedEpoch: number | null;
   deleted: boolean;
 }
 
@@ -48,7 +52,9 @@ const FAULTS: readonly EndReason[] = ["transcoder_failed", "unsupported_input"];
 export class Broadcast {
   #state: BroadcastSnapshot;
 
-  constructor(snapshot: BroadcastSnapshot = { phase: { status: "pending" }, connection: null, lastEpoch: 0, deleted: false }) {
+  constructor(
+    snapshot: BroadcastSnapshot = { phase: { status: "pending" }, connection: null, lastEpoch: 0, revokedEpoch: null, deleted: false },
+  ) {
     this.#state = structuredCopy(snapshot);
   }
 
@@ -86,7 +92,7 @@ export class Broadcast {
    * Opens an epoch for an encoder. Throws 403 `stream_ended` for a deleted stream and 409 `already_live` where another
    * connection holds a lease that has not run out. The broadcast itself begins with the first frame, in `goLive`.
    */
-  publish(request: { originId: string; lease: string }, now: Millis): Connection {
+  publish(request: { originId: string; keyId: string; lease: string }, now: Millis): Connection {
     if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
     const held = this.#state.connection;
     if (held !== null && held.expiresAt > now) {
@@ -98,6 +104,7 @@ export class Broadcast {
       broadcast,
       lease: `${broadcast}.${request.lease}`,
       originId: request.originId,
+      keyId: request.keyId,
       expiresAt: now + LEASE_MS,
       live: false,
     };
@@ -110,6 +117,7 @@ export class Broadcast {
   authorize(epoch: number, lease: string): Connection {
     const held = this.#state.connection;
     if (this.#state.deleted) throw new NovaError(409, "fenced", "this stream was deleted: create a new one");
+    if (epoch === this.#state.revokedEpoch) throw new NovaError(409, "fenced", "this stream key was revoked: publish with another one");
     if (held === null || held.epoch !== epoch || held.lease !== lease) {
       throw new NovaError(409, "fenced", `epoch ${epoch} does not hold the lease: stop, and publish again`);
     }
@@ -149,6 +157,15 @@ export class Broadcast {
     if (held === null || !held.live) return this.#lose("origin_lost", reconnectWindow, now);
     if (reason === "unpublished") return this.#finish("completed", reason, held.broadcast, now);
     return this.#lose(reason, reconnectWindow, now);
+  }
+
+  /** A stream key is valid no longer: whoever publishes with it is cut off, and another key may go on with the broadcast. */
+  revokeKey(keyId: string, reconnectWindow: Millis, now: Millis): Transition | null {
+    const held = this.#state.connection;
+    if (held === null || held.keyId !== keyId) return null;
+    this.#state.connection = null;
+    this.#state.revokedEpoch = held.epoch;
+    return held.live ? this.#lose("key_revoked", reconnectWindow, now) : null;
   }
 
   /** When `tick` has something to do; null where nothing is due. */

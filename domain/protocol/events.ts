@@ -9,7 +9,7 @@ import { z } from "zod";
  */
 
 /** A stream's status, as the API and the events name it. */
-export const StreamStatus = z.enum(["pending", "active", "reconnecting", "completed", "error"]);
+export const StreamStatus = z.enum(["pending", "active", "reconnecting", "completed", "error"]).meta({ id: "StreamStatus" });
 export type StreamStatus = z.infer<typeof StreamStatus>;
 
 /** What a viewer's `viewer` query parameter may look like; made by the client, once per tab. */
@@ -20,14 +20,16 @@ const timestamp = z.iso.datetime();
 const streamId = z.string();
 
 /** Who watches. */
-export const Viewers = z.object({
-  /** Distinct viewers whose socket is open and answers. */
-  connected: count,
-  /** `connected`, and those who lost their socket to a restart of ours less than 20 s ago: the `viewer_count`. */
-  sockets: count,
-  /** Players without a socket, by their playlist requests of the last half minute; an estimate where they are very many. */
-  pull: count,
-});
+export const Viewers = z
+  .object({
+    /** Distinct viewers whose socket is open and answers. */
+    connected: count,
+    /** `connected`, and those who lost their socket to a restart of ours less than 20 s ago: the `viewer_count`. */
+    sockets: count,
+    /** Players without a socket, by their playlist requests of the last half minute; an estimate where they are very many. */
+    pull: count,
+  })
+  .meta({ id: "Viewers" });
 export type Viewers = z.infer<typeof Viewers>;
 
 /** How well the encoder's stream arrives. */
@@ -64,6 +66,8 @@ const eventData = {
     /** The broadcast completes then, if no encoder comes back. */ deadline: timestamp,
   }),
   stream_ended: z.object({ ...lifecycle, duration_seconds: z.number().nonnegative(), peak_viewers: count, reason: z.string() }),
+  /** The broadcaster has changed what the stream is called. */
+  stream_updated: z.object({ stream_id: streamId, title: z.string(), timestamp }),
   quality_changed: z.object({ stream_id: streamId, qualities: z.array(z.string()), reason: z.string(), timestamp }),
   /** Every 5 s of a live broadcast. */
   bitrate_update: z.object({
@@ -90,6 +94,7 @@ export const ServerFrame = z.discriminatedUnion("event", [
   frame("stream_started"),
   frame("stream_reconnecting"),
   frame("stream_ended"),
+  frame("stream_updated"),
   frame("quality_changed"),
   frame("bitrate_update"),
   frame("timed_metadata"),

@@ -22,9 +22,13 @@ export type Declared = z.infer<typeof Declared>;
 export const PublishRequest = z.object({
   stream_key: z.string().min(1).max(256),
   origin_id: z.string().min(1).max(64),
-  encoder: z.object({ software: z.string().max(128).nullable() }),
+  encoder: z.object({
+    software: z.string().max(128).nullable(),
+    /** Where it calls from. */
+    address: z.string().max(64).nullable().default(null),
+  }),
 });
-export type PublishRequest = z.infer<typeof PublishRequest>;
+export type PublishRequest = z.input<typeof PublishRequest>;
 
 export const PublishAnswer = z.object({
   stream_id: z.string(),

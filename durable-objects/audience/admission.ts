@@ -1,6 +1,6 @@
 import type { ShardPlan } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { AnalyticsEnv } from "../analytics/sink.ts";
 import type { RoomLimits } from "./room.ts";
 import { Misdirected } from "./seating.ts";

@@ -1,7 +1,7 @@
 import type { Claim } from "../../domain/audience/settlement.ts";
 import type { ShardReport } from "../../domain/audience/shard-ledger.ts";
 import { type Member, ROOT, type ShardPlan } from "../../domain/audience/shard-plan.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { PersonalEvent } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { AudienceShard } from "../audience-shard/audience-shard.ts";

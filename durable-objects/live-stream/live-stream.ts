@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { Member } from "../../domain/audience/shard-plan.ts";
 import { Broadcast, LEASE_MS } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { JsonValue, PullReport } from "../../domain/protocol/audience.ts";
 import type {
   EndRequest,
@@ -12,7 +12,7 @@ import type {
   PublishAnswer,
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
-import type { Millis } from "../../domain/time.ts";
+import { isoTime, type Millis } from "../../domain/time.ts";
 import type { ReloadQuery } from "../../domain/timeline/reload.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import { type AudienceEnv, answerUpgrade, assertMayWatch } from "../audience/admission.ts";
@@ -24,6 +24,7 @@ import { AlarmClock, isDue } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
 import type { SegmentClaim } from "./media-window.ts";
 import { MediaWindows } from "./media-windows.ts";
+import { Outbox } from "./outbox.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import {
   type MediaPlaylistAnswer,
@@ -35,7 +36,7 @@ import {
 } from "./playback.ts";
 import { Presence, type PresenceOwner } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
-import { type Holder, Publishing, type SegmentPush } from "./publishing.ts";
+import { type Holder, type Publisher, Publishing, type SegmentPush } from "./publishing.ts";
 import { createRecorder } from "./recorder.ts";
 import { createSettler } from "./settler.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
@@ -46,6 +47,7 @@ import { greetingEvent } from "./viewer-events.ts";
 interface LiveStreamEnv extends AudienceEnv, MemberEnv {
   DB: D1Database;
   MEDIA: R2Bucket;
+  EVENTS: Queue;
 }
 
 /** How soon a changed viewer count is in D1. */
@@ -80,7 +82,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#windows = new MediaWindows(this.#storage, streamId);
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(this.#presenceOwner(env), now);
+    const outbox = new Outbox(ctx.storage.sql, env.EVENTS, () => this.#config);
     const tasks = [
+      outbox.task,
       createSettler(this.#windows, env.MEDIA),
       createRecorder(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
       createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
@@ -90,21 +94,31 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#clock = new AlarmClock(ctx, tasks, timers, () => this.#playback.wake());
     this.#publishing = new Publishing({
       ...{ ctx, storage: this.#storage, broadcast: this.#broadcast, windows: this.#windows, playback: this.#playback },
-      ...{ presence: this.#presence, projector: this.#projector, clock: this.#clock, config: () => this.#config, streamId },
+      ...{ presence: this.#presence, projector: this.#projector, clock: this.#clock, outbox, config: () => this.#config, streamId },
     });
     this.#clock.schedule(now);
   }
 
-  /** Takes over what the control plane says of the stream. */
+  /** Takes over what the control plane says of the stream; an older word than the last is not heard. Viewers are told of a new title. */
   configure(config: StreamConfig): void {
+    const before = this.#config;
+    if (before !== null && (before.revision ?? 0) > config.revision) return;
     this.#config = config;
     this.#storage.save("config", config);
+    if (before === null || before.title === config.title) return;
+    const now = Date.now();
+    this.#presence.tell({ event: "stream_updated", data: { stream_id: config.id, title: config.title, timestamp: isoTime(now) } }, now);
   }
 
   /** Opens an epoch for an encoder whose key the control plane has accepted. */
-  publish(config: StreamConfig, originId: string): Promise<Outcome<PublishAnswer>> {
+  publish(config: StreamConfig, by: Publisher): Promise<Outcome<PublishAnswer>> {
     this.configure(config);
-    return outcomeOf(() => this.#publishing.publish(config, originId));
+    return outcomeOf(() => this.#publishing.publish(this.#config ?? config, by));
+  }
+
+  /** A stream key was revoked: whoever publishes with it is cut off. */
+  revokeKey(keyId: string): void {
+    this.#publishing.revokeKey(keyId);
   }
 
   putTracks(holder: Holder, request: TracksRequest): Promise<Outcome<null>> {

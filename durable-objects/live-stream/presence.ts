@@ -4,7 +4,7 @@ import { PullAudience } from "../../domain/audience/pull-audience.ts";
 import type { Claim } from "../../domain/audience/settlement.ts";
 import { type Member, ROOT, type ShardPlan } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { JsonValue, PullReport } from "../../domain/protocol/audience.ts";
 import type { PersonalEvent, SharedEvent, Viewers } from "../../domain/protocol/events.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";

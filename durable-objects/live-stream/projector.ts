@@ -55,7 +55,7 @@ export class Projector {
     const { version } = this.#state;
     const { id, ...facts } = this.#facts();
     try {
-      await saveProjection(this.#db, id, version, facts, now);
+      await saveProjection(this.#db, id, version, facts);
       // What changed meanwhile has been marked with its own time.
       if (this.#state.version === version) this.#keep({ version, dueAt: null });
     } catch (error) {
@@ -71,24 +71,13 @@ export class Projector {
 }
 
 /** An older version than the one that D1 has changes nothing there. */
-async function saveProjection(db: D1Database, id: string, version: number, facts: LiveFacts, now: Millis): Promise<void> {
+async function saveProjection(db: D1Database, id: string, version: number, facts: LiveFacts): Promise<void> {
   await db
     .prepare(
       `UPDATE streams SET version = ?2, status = ?3, broadcast = ?4, viewer_count = ?5, peak_viewers = ?6,
-         started_at = ?7, ended_at = ?8, end_reason = ?9, updated_at = ?10
+         started_at = ?7, ended_at = ?8, end_reason = ?9
        WHERE id = ?1 AND version < ?2`,
     )
-    .bind(
-      id,
-      version,
-      facts.status,
-      facts.broadcast,
-      facts.viewerCount,
-      facts.peakViewers,
-      facts.startedAt,
-      facts.endedAt,
-      facts.endReason,
-      now,
-    )
+    .bind(id, version, facts.status, facts.broadcast, facts.viewerCount, facts.peakViewers, facts.startedAt, facts.endedAt, facts.endReason)
     .run();
 }

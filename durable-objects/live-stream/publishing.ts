@@ -16,6 +16,7 @@ import type { AlarmClock } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
 import type { MediaWindow, SegmentClaim } from "./media-window.ts";
 import type { MediaWindows } from "./media-windows.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Playback } from "./playback.ts";
 import type { Presence } from "./presence.ts";
 import type { Projector } from "./projector.ts";
@@ -28,6 +29,12 @@ import { lifecycleEvent } from "./viewer-events.ts";
 export interface Holder {
   epoch: number;
   lease: string;
+}
+
+/** Who opens an epoch: which origin, for an encoder with which key. */
+export interface Publisher {
+  originId: string;
+  keyId: string;
 }
 
 /** A segment as its origin describes it. */
@@ -43,6 +50,7 @@ export interface PublishingOwner {
   presence: Presence;
   projector: Projector;
   clock: AlarmClock;
+  outbox: Outbox;
   config(): StreamConfig | null;
   streamId(): string;
 }
@@ -59,13 +67,13 @@ export class Publishing {
   }
 
   /** Opens an epoch for an encoder whose key the control plane has accepted. */
-  publish(config: StreamConfig, originId: string): PublishAnswer {
+  publish(config: StreamConfig, by: Publisher): PublishAnswer {
     const { broadcast, windows } = this.#owner;
     const now = Date.now();
     // A lease that ran out a moment ago has opened the reconnect window, whether or not the alarm has said so yet.
     this.tick(now);
     const before = broadcast.connection;
-    const connection = broadcast.publish({ originId, lease: crypto.randomUUID() }, now);
+    const connection = broadcast.publish({ ...by, lease: crypto.randomUUID() }, now);
     const goesOn = windows.get(connection.broadcast);
     const { nextMsn, declared, pdtFloor } = goesOn?.openEpoch(connection) ?? { nextMsn: 1, declared: null, pdtFloor: null };
     if (before !== null) this.#closeEpoch(before);
@@ -151,6 +159,18 @@ export class Publishing {
     });
   }
 
+  /** Cuts off whoever publishes with a key that was revoked. */
+  revokeKey(keyId: string): void {
+    const { broadcast } = this.#owner;
+    const now = Date.now();
+    const held = broadcast.connection;
+    const transition = broadcast.revokeKey(keyId, this.#reconnectWindow(), now);
+    if (held === null || broadcast.connection !== null) return;
+    this.#closeEpoch(held);
+    this.#save(now);
+    this.#apply(transition, now);
+  }
+
   /** Ends the stream for good. */
   delete(): void {
     const { broadcast, storage, clock } = this.#owner;
@@ -206,10 +226,11 @@ export class Publishing {
   /** What a transition means for viewers and for the record. */
   #apply(transition: Transition | null, now: Millis): void {
     if (transition === null) return;
-    const { ctx, presence, windows, projector, playback, clock } = this.#owner;
+    const { ctx, broadcast, presence, windows, projector, playback, clock, outbox } = this.#owner;
     if (transition.kind === "started") presence.restartPeak();
     if (transition.kind === "ended") windows.get(transition.broadcast)?.storage.save("endedAt", now);
     presence.tell(lifecycleEvent(transition, this.#owner.streamId(), presence.peak, now), now);
+    outbox.add(transition, { originId: broadcast.connection?.originId ?? null, peakViewers: presence.peak }, now);
     projector.mark(now);
     ctx.waitUntil(projector.write(now).finally(() => clock.schedule(Date.now())));
     playback.wake();

@@ -1,12 +1,15 @@
 import type { ShardLedger } from "../../domain/audience/shard-ledger.ts";
 import type { ShardPlanner } from "../../domain/audience/shard-planner.ts";
 import type { BroadcastSnapshot } from "../../domain/broadcast/broadcast.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import { createMediaTables, loadBroadcastNumbers, MediaStorage } from "./media-storage.ts";
 
 /** What the object knows of its stream from the control plane; its home is D1. */
 export interface StreamConfig {
   id: string;
+  accountId: string;
+  /** Rises with each change: an older one is not taken over. */
+  revision: number;
   title: string;
   visibility: Visibility;
   reconnectWindowSeconds: number;

@@ -8,7 +8,7 @@ let leases = 0;
 
 function publish(broadcast: Broadcast, now: number) {
   leases += 1;
-  return { ...broadcast.publish({ originId: "origin", lease: `lease${leases}` }, now) };
+  return { ...broadcast.publish({ originId: "origin", keyId: "key", lease: `lease${leases}` }, now) };
 }
 
 function live(now = 0) {

@@ -21,7 +21,7 @@ describe("access", () => {
     const digest = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("other-key"))), (byte) =>
       byte.toString(16).padStart(2, "0"),
     ).join("");
-    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[]', 0)")
+    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[\"streams:read\",\"streams:write\"]', 0)")
       .bind(digest)
       .run();
     const asOther = (method: string, path: string) => ask(path, { method, headers: { Authorization: "Bearer other-key" } });

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { base64url, CompactSign, exportJWK, generateKeyPair, importJWK, type JWK } from "jose";
 import { describe, expect, it, vi } from "vitest";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import { Access } from "../../workers/playback/access.ts";
 import { PlaybackKeys, playbackKeysOf, redactPath } from "../../workers/playback/playback-token.ts";

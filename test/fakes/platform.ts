@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StreamResource } from "../../domain/protocol/api.ts";
+import type { StreamResource } from "../../domain/protocol/api/streams.ts";
 import type { ViewerList } from "../../domain/protocol/audience.ts";
 import type { Log } from "../../origin/log.ts";
 import { Origin } from "../../origin/origin.ts";

@@ -4,7 +4,7 @@ import { NovaError } from "../../domain/errors.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";
 import { readJson } from "../surface.ts";
-import { type AccountSurface, requireAccount } from "./access.ts";
+import { type ApiSurface, requireScope } from "./access.ts";
 import { findOwnStream } from "./own-stream.ts";
 
 const MAX_AHEAD_MS: Millis = 30 * 86_400_000;
@@ -18,9 +18,9 @@ const MintPlaybackToken = z.strictObject({
 });
 
 /** Playback tokens of signed streams, for whoever owns the stream. */
-export const playbackTokens = new Hono<AccountSurface>();
+export const playbackTokens = new Hono<ApiSurface>();
 
-playbackTokens.post("/streams/:id/playback-tokens", requireAccount, async (c) => {
+playbackTokens.post("/streams/:id/playback-tokens", requireScope("streams:write"), async (c) => {
   c.header("Cache-Control", "no-store");
   const { stream, row } = await findOwnStream(c);
   if (row.deletedAt !== null) throw new NovaError(410, "stream_deleted", "this stream was deleted: create a new one");

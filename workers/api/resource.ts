@@ -1,4 +1,4 @@
-import type { StreamResource } from "../../domain/protocol/api.ts";
+import type { StreamResource } from "../../domain/protocol/api/streams.ts";
 import { isoTime, isoTimeOrNull } from "../../domain/time.ts";
 import type { LiveFacts } from "../../durable-objects/live-stream/projector.ts";
 import type { StreamRow } from "../store/schema.ts";

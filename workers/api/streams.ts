@@ -1,76 +1,126 @@
-import { type Context, Hono } from "hono";
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { NovaError } from "../../domain/errors.ts";
-import { CreateStream, ListStreams } from "../../domain/protocol/api.ts";
+import { CreatedStream, CreateStream, ListStreams, StreamList, StreamResource, UpdateStream } from "../../domain/protocol/api/streams.ts";
 import type { StreamConfig } from "../../durable-objects/live-stream/storage.ts";
-import { sha256Hex } from "../store/digest.ts";
 import type { StreamRow } from "../store/schema.ts";
-import { Store } from "../store/store.ts";
-import { randomBytes, streamIdsOf, streamKeysOf } from "../store/tokens.ts";
-import { liveStream, parseInput, readJson } from "../surface.ts";
-import { type AccountSurface, requireAccount } from "./access.ts";
-import { findOwnStream } from "./own-stream.ts";
+import { Streams } from "../store/streams.ts";
+import { mintStreamKey, randomBytes, streamIdsOf } from "../store/tokens.ts";
+import { liveStream } from "../surface.ts";
+import { type ApiSurface, authorOf } from "./access.ts";
+import { IfMatch, readIfMatch, tagOf } from "./entity-tag.ts";
+import { answer, authorized, jsonBody, refusals } from "./operation.ts";
+import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
 import { describeStream } from "./resource.ts";
+import { createRouter } from "./router.ts";
+import { decodeStreamCursor, encodeStreamCursor } from "./stream-cursor.ts";
 
-/** The control plane's first routes, `/api/v1/streams`. */
-export const api = new Hono<AccountSurface>();
-api.use(async (c, next) => {
-  await next();
-  c.header("Cache-Control", "no-store");
-});
-api.use("/streams", requireAccount);
-api.use("/streams/*", requireAccount);
+const tags = ["Streams"];
+/** How often a change is tried again that another one has overtaken. */
+const MAX_TRIES = 5;
 
-api.post("/streams", async (c) => {
-  const body = await readJson(c.req.raw, CreateStream);
-  const id = await streamIdsOf(c.env).mint(randomBytes);
-  const key = await streamKeysOf(c.env).mint(randomBytes);
-  const row = await new Store(c.env.DB).createStream({ ...body, id, accountId: c.get("accountId") }, await sha256Hex(key), Date.now());
-  await liveStream(c.env, id).configure(configOf(row));
-  // The only answer that ever holds the key: only its digest is kept.
-  return c.json({ ...describeStream(row, site(c), null), stream_key: key }, 201, { Location: `/api/v1/streams/${id}` });
+const create = createRoute({
+  ...{ method: "post", path: "/streams", tags, operationId: "createStream", ...authorized("streams:write") },
+  summary: "Create a stream",
+  description: "The answer holds the key that an encoder publishes with. It is shown this once.",
+  request: { body: jsonBody(CreateStream) },
+  responses: { 201: answer(CreatedStream, "The stream, with its key"), ...refusals("invalid_json", "body_too_large") },
 });
 
-api.get("/streams", async (c) => {
-  const query = parseInput(ListStreams, c.req.query());
-  const rows = await new Store(c.env.DB).listStreams(c.get("accountId"), {
-    status: query.status,
-    before: query.cursor === undefined ? null : parseCursor(query.cursor),
-    limit: query.limit + 1,
+const list = createRoute({
+  ...{ method: "get", path: "/streams", tags, operationId: "listStreams", ...authorized("streams:read") },
+  summary: "List streams",
+  description:
+    "Those of the caller's account, without deleted ones; the newest first where nothing else is asked for. Sorted by `viewer_count`, which changes all the time, a stream may move from one page to another.",
+  request: { query: ListStreams },
+  responses: { 200: answer(StreamList, "A page of streams"), ...refusals("invalid_cursor") },
+});
+
+const get = createRoute({
+  ...{ method: "get", path: "/streams/{id}", tags, operationId: "getStream", ...authorized("streams:read") },
+  summary: "Get a stream",
+  description:
+    "With its exact state and viewer count. A deleted stream is still there. `ETag` is the revision of what the broadcaster has set.",
+  request: { params: StreamParams },
+  responses: { 200: answer(StreamResource, "The stream"), ...refusals("stream_not_found") },
+});
+
+const update = createRoute({
+  ...{ method: "patch", path: "/streams/{id}", tags, operationId: "updateStream", ...authorized("streams:write") },
+  summary: "Change a stream",
+  description:
+    "What is not named stays. Title, visibility and reconnect window hold at once; `latency_mode`, `part_target`, `dvr_window_seconds` and `record` from the next broadcast on. With `If-Match` it is only done where nobody has changed the stream since.",
+  request: { params: StreamParams, headers: z.object(IfMatch), body: jsonBody(UpdateStream) },
+  responses: {
+    200: answer(StreamResource, "The stream as it is now"),
+    ...refusals("stream_not_found", "stream_deleted", "revision_mismatch", "invalid_json", "body_too_large"),
+  },
+});
+
+const remove = createRoute({
+  ...{ method: "delete", path: "/streams/{id}", tags, operationId: "deleteStream", ...authorized("streams:write") },
+  summary: "Delete a stream",
+  description: "Ends it for good, a live broadcast within two seconds. Its keys are revoked, its media goes; the record stays.",
+  request: { params: StreamParams, headers: z.object(IfMatch) },
+  responses: { 204: { description: "Deleted" }, ...refusals("stream_not_found", "already_deleted", "revision_mismatch") },
+});
+
+/** The streams of an account, `/api/v1/streams`. */
+export const streams = createRouter()
+  .openapi(create, async (c) => {
+    const id = await streamIdsOf(c.env).mint(randomBytes);
+    const { key, ...kept } = await mintStreamKey(c.env);
+    const body = { ...c.req.valid("json"), id };
+    const row = await new Streams(c.env.DB).create(body, { label: "default", ...kept }, authorOf(c), Date.now());
+    await liveStream(c.env, id).configure(configOf(row));
+    // The only answer that ever holds the key: only its digest is kept.
+    return c.json({ ...describeStream(row, site(c), null), stream_key: key }, 201, { Location: `/api/v1/streams/${id}`, ETag: tagOf(row) });
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const after = query.cursor === undefined ? null : decodeStreamCursor(query.sort, query.cursor);
+    const rows = await new Streams(c.env.DB).list(c.get("caller").accountId, { ...query, limit: query.limit + 1 }, after);
+    const page = rows.slice(0, query.limit);
+    const last = page.at(-1);
+    const next_cursor = rows.length > query.limit && last !== undefined ? encodeStreamCursor(query.sort, last) : null;
+    return c.json({ streams: page.map((row) => describeStream(row, site(c), null)), next_cursor }, 200);
+  })
+  .openapi(get, async (c) => {
+    const { stream, row } = await findOwnStream(c);
+    return c.json(describeStream(row, site(c), await liveStream(c.env, stream).facts()), 200, { ETag: tagOf(row) });
+  })
+  .openapi(update, async (c) => {
+    const changes = c.req.valid("json");
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const { stream, row } = await findOpenStream(c);
+      readIfMatch(c, row);
+      const changed = await new Streams(c.env.DB).update(stream, row.revision, changes, authorOf(c), Date.now());
+      // Another change came between: with If-Match it is refused the next time round.
+      if (changed === null) continue;
+      const object = liveStream(c.env, stream);
+      await object.configure(configOf(changed));
+      return c.json(describeStream(changed, site(c), await object.facts()), 200, { ETag: tagOf(changed) });
+    }
+    throw new NovaError(503, "unavailable", "too many changes at once: try again in a second");
+  })
+  .openapi(remove, async (c) => {
+    const { stream, row } = await findOwnStream(c);
+    if (row.deletedAt === null) readIfMatch(c, row);
+    // The object first, and again if asked again: a deletion that failed half-way can be repeated until both know.
+    await liveStream(c.env, stream).delete();
+    if (!(await new Streams(c.env.DB).delete(stream, authorOf(c), Date.now()))) {
+      throw new NovaError(409, "already_deleted", "this stream was deleted before");
+    }
+    return c.body(null, 204);
   });
-  const page = rows.slice(0, query.limit);
-  const last = page.at(-1);
-  const next_cursor = rows.length > query.limit && last !== undefined ? `${last.createdAt}.${last.id}` : null;
-  return c.json({ streams: page.map((row) => describeStream(row, site(c), null)), next_cursor });
-});
-
-api.get("/streams/:id", async (c) => {
-  const { stream: id, row } = await findOwnStream(c);
-  return c.json(describeStream(row, site(c), await liveStream(c.env, id).facts()));
-});
-
-api.delete("/streams/:id", async (c) => {
-  const { stream: id, row } = await findOwnStream(c);
-  // The object first, and again if asked again: a deletion that failed half-way can be repeated until both know.
-  await liveStream(c.env, id).delete();
-  if (row.deletedAt !== null) throw new NovaError(409, "already_deleted", "this stream was deleted before");
-  await new Store(c.env.DB).deleteStream(id, Date.now());
-  return c.body(null, 204);
-});
 
 /** What a stream's object needs of its row. */
 export function configOf(row: StreamRow): StreamConfig {
-  const { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } = row;
-  return { id, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
+  const { id, accountId, revision, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } = row;
+  return { id, accountId, revision, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
 }
 
-function site(c: Context<AccountSurface>) {
+function site(c: Context<ApiSurface>) {
   const { origin, hostname } = new URL(c.req.url);
   return { origin, rtmpUrl: c.env.PUBLIC_RTMP_URL.replace("{host}", hostname) };
-}
-
-function parseCursor(cursor: string): { createdAt: number; id: string } {
-  const [, createdAt, id] = /^(\d{1,15})\.([a-z0-9]{24})$/.exec(cursor) ?? [];
-  if (createdAt === undefined || id === undefined)
-    throw new NovaError(400, "invalid_cursor", "cursor: take it from next_cursor of the page before");
-  return { createdAt: Number(createdAt), id };
 }

@@ -3,7 +3,7 @@ import { NovaError } from "../../domain/errors.ts";
 import { MAX_METADATA_BYTES, type MetadataAnswer, SendMetadata } from "../../domain/protocol/audience.ts";
 import { isoTime } from "../../domain/time.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
-import { type AccountSurface, requireAccount } from "../api/access.ts";
+import { type ApiSurface, requireScope } from "../api/access.ts";
 import { findOwnStream } from "../api/own-stream.ts";
 import { liveStream, readJson } from "../surface.ts";
 
@@ -11,9 +11,9 @@ import { liveStream, readJson } from "../surface.ts";
 const MAX_BODY_BYTES = 4 * MAX_METADATA_BYTES;
 
 /** What a broadcaster sends along to every viewer, `POST /api/v1/streams/{stream}/metadata`, for whoever owns the stream. */
-export const metadata = new Hono<AccountSurface>();
+export const metadata = new Hono<ApiSurface>();
 
-metadata.post("/streams/:id/metadata", requireAccount, async (c) => {
+metadata.post("/streams/:id/metadata", requireScope("streams:write"), async (c) => {
   c.header("Cache-Control", "no-store");
   const { stream, row } = await findOwnStream(c);
   if (row.deletedAt !== null) throw new NovaError(410, "stream_deleted", "this stream was deleted: create a new one");

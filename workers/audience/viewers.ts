@@ -1,14 +1,14 @@
 import { Hono } from "hono";
 import { ListViewers, type ViewerList } from "../../domain/protocol/audience.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
-import { type AccountSurface, requireAccount } from "../api/access.ts";
+import { type ApiSurface, requireScope } from "../api/access.ts";
 import { findOwnStream } from "../api/own-stream.ts";
 import { liveStream, parseInput } from "../surface.ts";
 
 /** Who watches, and who has: `GET /api/v1/streams/{stream}/viewers`, for whoever owns the stream. */
-export const viewers = new Hono<AccountSurface>();
+export const viewers = new Hono<ApiSurface>();
 
-viewers.get("/streams/:id/viewers", requireAccount, async (c) => {
+viewers.get("/streams/:id/viewers", requireScope("streams:read"), async (c) => {
   c.header("Cache-Control", "no-store");
   const { stream } = await findOwnStream(c);
   const { cursor = null, limit } = parseInput(ListViewers, c.req.query());

@@ -16,7 +16,7 @@ import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
 import type { Holder } from "../../durable-objects/live-stream/publishing.ts";
 import { configOf } from "../api/streams.ts";
 import { isOneOf, sha256Hex } from "../store/digest.ts";
-import { Store } from "../store/store.ts";
+import { StreamKeys } from "../store/stream-keys.ts";
 import { streamKeysOf } from "../store/tokens.ts";
 import { liveStream, parseInput, proveStreamId, readBody, readJson, type Surface } from "../surface.ts";
 import { putImmutable } from "./immutable.ts";
@@ -43,14 +43,17 @@ originLink.post("/publish", async (c) => {
   const unknown = new NovaError(401, "unknown_key", "this stream key is not known: check it in your encoder");
   // A made-up key is refused before it costs a read.
   if (!(await streamKeysOf(c.env).verify(request.stream_key))) throw unknown;
-  const store = new Store(c.env.DB);
-  const found = await store.findByStreamKey(await sha256Hex(request.stream_key));
+  const keys = new StreamKeys(c.env.DB);
+  const found = await keys.findByDigest(await sha256Hex(request.stream_key));
   if (found === null) throw unknown;
+  const { key } = found;
   if (found.stream.deletedAt !== null) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
-  if (found.revokedAt !== null) throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
+  if (key.revokedAt !== null) throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
+  if ((key.expiresAt ?? Date.now()) < Date.now()) throw new NovaError(403, "key_expired", "this stream key has expired: use a new one");
   const id = await proveStreamId(c.env, found.stream.id);
-  const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), request.origin_id));
-  c.executionCtx.waitUntil(store.noteKeyUse(found.keyId, request.origin_id, Date.now()).catch(() => undefined));
+  const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), { originId: request.origin_id, keyId: key.id }));
+  const from = { address: request.encoder.address, origin: request.origin_id };
+  c.executionCtx.waitUntil(keys.noteUse(key.id, from, Date.now()).catch(() => undefined));
   return c.json(answer);
 });
 

@@ -1,10 +1,10 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { NovaError } from "../../domain/errors.ts";
-import type { Visibility } from "../../domain/protocol/api.ts";
+import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
 import type { Millis } from "../../domain/time.ts";
-import { Store } from "../store/store.ts";
+import { Streams } from "../store/streams.ts";
 import { liveStream, type Surface } from "../surface.ts";
 import { playbackKeysOf } from "./playback-token.ts";
 import { SingleFlight } from "./single-flight.ts";
@@ -114,7 +114,7 @@ export const privateToHolder = createMiddleware<Surface>(async (c, next) => {
 /** From D1, so that a recording's playback does not wake its object; from the object where D1 does not answer, or has lost the row. */
 async function lookUpVisibility(env: Env, stream: StreamId): Promise<Visibility | null> {
   try {
-    const found = await within(D1_PATIENCE_MS, new Store(env.DB).findVisibility(stream));
+    const found = await within(D1_PATIENCE_MS, new Streams(env.DB).findVisibility(stream));
     // Caches may hold media of a deleted stream for long: who asks for it is refused here.
     if (found?.deletedAt != null && found.deletedAt + PLAY_OUT_MS < Date.now()) throw new NovaError(410, "gone", "this stream was deleted");
     if (found !== null) return found.visibility;

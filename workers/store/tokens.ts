@@ -1,5 +1,6 @@
 import type { Hmac, ProvenTokens } from "../../domain/proven-token.ts";
 import { StreamIds, streamKeys } from "../../domain/stream-id.ts";
+import { sha256Hex } from "./digest.ts";
 
 /** HMAC-SHA-256 by Web Crypto. */
 export const hmac: Hmac = async (secret, data) => {
@@ -20,4 +21,13 @@ export function streamIdsOf(env: { ID_SECRET: string }): StreamIds {
 /** Stream keys, with this deployment's secrets. */
 export function streamKeysOf(env: { ID_SECRET: string }): ProvenTokens {
   return streamKeys(env.ID_SECRET, hmac);
+}
+
+/** How many characters of a key are kept to know it by: the same `nova_` begins each. */
+const PREFIX_LENGTH = 10;
+
+/** A new stream key, and what is kept of it. */
+export async function mintStreamKey(env: { ID_SECRET: string }): Promise<{ key: string; prefix: string; digest: string }> {
+  const key = await streamKeysOf(env).mint(randomBytes);
+  return { key, prefix: key.slice(0, PREFIX_LENGTH), digest: await sha256Hex(key) };
 }

@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { Store } from "../store/store.ts";
+import { Streams } from "../store/streams.ts";
 import { streamIdsOf } from "../store/tokens.ts";
 import type { Surface } from "../surface.ts";
 
@@ -20,7 +20,7 @@ web.get("/watch/:id", async (c) => {
   const id = await streamIdsOf(c.env).parse(c.req.param("id"));
   if (id === null) return page(c, "/404.html", 404);
   // The page works without its title: a database that is away is no reason not to watch.
-  const facts = await new Store(c.env.DB).findPublicFacts(id).catch(() => null);
+  const facts = await new Streams(c.env.DB).findPublicFacts(id).catch(() => null);
   const answer = await page(c, "/watch.html", 200);
   if (facts === null) return answer;
   return new HTMLRewriter()

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { CreateStream, StreamResource } from "../../../domain/protocol/api.ts";
+import type { CreateStream, StreamResource } from "../../../domain/protocol/api/streams.ts";
 import { build } from "../../../scripts/local/build.ts";
 import { loadSecrets } from "../../../scripts/local/settings.ts";
 import type { Cleanup } from "./figure.ts";

@@ -1,4 +1,4 @@
-import type { StreamResource } from "../../../domain/protocol/api.ts";
+import type { StreamResource } from "../../../domain/protocol/api/streams.ts";
 import { localSocketLimit } from "../../../scripts/local/socket-limit.ts";
 import { type Edge, startEdge } from "./edge.ts";
 import type { BenchRun } from "./figure.ts";

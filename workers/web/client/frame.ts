@@ -7,6 +7,7 @@ const KNOWN: Record<StreamFrame["event"], true> = {
   stream_started: true,
   stream_reconnecting: true,
   stream_ended: true,
+  stream_updated: true,
   quality_changed: true,
   bitrate_update: true,
   timed_metadata: true,

@@ -43,6 +43,8 @@ export interface StreamEventData {
   /** The encoder is away; the broadcast completes at `deadline` if none comes back. */
   stream_reconnecting: Lifecycle & { reason: string; deadline: string };
   stream_ended: Lifecycle & { duration_seconds: number; peak_viewers: number; reason: string };
+  /** The stream is called something else now. */
+  stream_updated: { stream_id: string; title: string; timestamp: string };
   quality_changed: { stream_id: string; qualities: string[]; reason: string; timestamp: string };
   /** Every 5 s of a live broadcast. */
   bitrate_update: { bitrate_kbps: number; fps: number; dropped_frames: number; health: "good" | "fair" | "poor" };

@@ -37,6 +37,7 @@ export type WatchEvent =
   | Pick<ServerFrame & { event: "stream_started" }, "event" | "data">
   | Pick<ServerFrame & { event: "stream_reconnecting" }, "event" | "data">
   | Pick<ServerFrame & { event: "stream_ended" }, "event" | "data">
+  | Pick<ServerFrame & { event: "stream_updated" }, "event" | "data">
   | Pick<ServerFrame & { event: "quality_changed" }, "event" | "data">
   | Pick<ServerFrame & { event: "bitrate_update" }, "event" | "data">
   | Pick<ServerFrame & { event: "timed_metadata" }, "event" | "data">
@@ -78,6 +79,8 @@ export function reduceWatch(state: WatchState, event: WatchEvent): WatchState {
     }
     case "bitrate_update":
       return { ...state, health: event.data.health };
+    case "stream_updated":
+      return { ...state, title: event.data.title };
     case "quality_changed":
     case "timed_metadata":
       return state;

@@ -1,0 +1,129 @@
+import { z } from "zod";
+import { StreamStatus, Viewers } from "../events.ts";
+import { label, words } from "./words.ts";
+
+/** Who may play a stream: anybody, and it is listed; whoever has the address; or whoever has a playback token. */
+export const Visibility = z.enum(["public", "unlisted", "signed"]);
+export type Visibility = z.infer<typeof Visibility>;
+
+const LatencyMode = z.enum(["low", "standard"]);
+const Profile = z.literal("passthrough");
+const tag = words(64)
+  .transform((text) => text.trim())
+  .refine((text) => text !== "", "not empty");
+
+/** What a broadcaster sets of a stream, without defaults. */
+const settings = {
+  title: label(255),
+  description: words(2000),
+  tags: z
+    .array(tag)
+    .max(10)
+    .transform((tags) => [...new Set(tags)]),
+  visibility: Visibility,
+  latency_mode: LatencyMode.meta({
+    description: "`low` lists parts, for two seconds behind the camera; `standard` lists whole segments: fewer requests",
+  }),
+  part_target: z
+    .number()
+    .min(0.333)
+    .max(1)
+    .meta({ description: "Length of a part, seconds: players stay three of them behind the live edge" }),
+  dvr_window_seconds: z.number().int().min(60).max(14_400).meta({ description: "How far back viewers can seek" }),
+  record: z.boolean().meta({ description: "Broadcasts stay playable when they have ended" }),
+  profile: Profile,
+  reconnect_window_seconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(1800)
+    .meta({ description: "How long a broadcast waits for its encoder to come back" }),
+};
+
+/** The body of `POST /api/v1/streams`. */
+export const CreateStream = z
+  .strictObject({
+    ...settings,
+    description: settings.description.default(""),
+    tags: settings.tags.default([]),
+    visibility: settings.visibility.default("public"),
+    latency_mode: settings.latency_mode.default("low"),
+    part_target: settings.part_target.default(0.5),
+    dvr_window_seconds: settings.dvr_window_seconds.default(60),
+    record: settings.record.default(false),
+    profile: settings.profile.default("passthrough"),
+    reconnect_window_seconds: settings.reconnect_window_seconds.default(60),
+  })
+  .meta({ id: "CreateStream", example: { title: "Morning show", tags: ["news"], visibility: "public" } });
+export type CreateStream = z.output<typeof CreateStream>;
+
+/** The body of `PATCH /api/v1/streams/{id}`: what it does not name stays. */
+export const UpdateStream = z
+  .strictObject(settings)
+  .partial()
+  .refine((changes) => Object.keys(changes).length > 0, "name at least one field to change")
+  .meta({ id: "UpdateStream", example: { title: "Evening show" } });
+export type UpdateStream = z.output<typeof UpdateStream>;
+
+/** How lists of streams can be sorted; `-` is downwards. */
+export const StreamSort = z.enum(["-created_at", "created_at", "-viewer_count", "viewer_count"]);
+export type StreamSort = z.infer<typeof StreamSort>;
+
+/** Query of `GET /api/v1/streams`; `cursor` is the `next_cursor` of the page before. */
+export const ListStreams = z.strictObject({
+  status: StreamStatus.optional(),
+  tag: z.string().max(64).optional(),
+  q: z.string().trim().min(1).max(100).optional().meta({ description: "Text that title or description contain, in whatever case" }),
+  sort: StreamSort.default("-created_at"),
+  limit: z.coerce.number().int().min(1).max(100).default(50),
+  cursor: z.string().max(128).optional().meta({ description: "`next_cursor` of the page before, with the same filters" }),
+});
+export type ListStreams = z.output<typeof ListStreams>;
+
+const timestamp = z.iso.datetime();
+
+/** A stream as the API shows it. */
+export const StreamResource = z
+  .object({
+    id: z.string(),
+    title: z.string(),
+    description: z.string(),
+    tags: z.array(z.string()),
+    status: StreamStatus,
+    visibility: Visibility,
+    latency_mode: LatencyMode,
+    part_target: z.number(),
+    dvr_window_seconds: z.number(),
+    record: z.boolean(),
+    profile: Profile,
+    reconnect_window_seconds: z.number(),
+    rtmp_url: z.string().meta({ description: "Where encoders publish: `{rtmp_url}/{stream_key}`" }),
+    playback: z.object({ hls: z.string(), dash: z.string() }),
+    watch_url: z.string(),
+    broadcast: z.number().int().meta({ description: "The latest broadcast's number; 0 before the first" }),
+    viewer_count: z.number().int(),
+    peak_viewers: z.number().int().meta({ description: "Of the latest broadcast" }),
+    viewers: Viewers.optional().meta({ description: "Where one stream is asked for: who watches, as its object knows" }),
+    end_reason: z.string().nullable().meta({ description: "Why the latest broadcast ended, where it did" }),
+    started_at: timestamp.nullable(),
+    ended_at: timestamp.nullable(),
+    created_at: timestamp,
+    updated_at: timestamp,
+    deleted_at: timestamp.nullable(),
+  })
+  .meta({ id: "Stream" });
+export type StreamResource = z.infer<typeof StreamResource>;
+
+/** Answer of `POST /api/v1/streams`: the only one that ever holds the key. */
+export const CreatedStream = StreamResource.extend({
+  stream_key: z.string().meta({ description: "For the encoder; shown this once" }),
+}).meta({ id: "CreatedStream" });
+export type CreatedStream = z.infer<typeof CreatedStream>;
+
+/** Answer of `GET /api/v1/streams`. */
+export const StreamList = z
+  .object({
+    streams: z.array(StreamResource),
+    next_cursor: z.string().nullable().meta({ description: "Asks for the next page; null on the last" }),
+  })
+  .meta({ id: "StreamList" });

@@ -1,0 +1,23 @@
+import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { NovaError } from "../../domain/errors.ts";
+import type { ApiSurface } from "./access.ts";
+
+/** The header that makes a change conditional, for an operation's `request.headers`. */
+export const IfMatch = {
+  "If-Match": z.string().max(256).optional().meta({ description: "`ETag` of the revision that the change is meant for", example: '"3"' }),
+};
+
+/** The `ETag` of something that broadcasters change. It tells of what they set, not of what happens to it, such as viewers coming. */
+export function tagOf({ revision }: { revision: number }): string {
+  return `"${revision}"`;
+}
+
+/** Throws 412 `revision_mismatch` where the request is meant for another revision. */
+export function readIfMatch(c: Context<ApiSurface>, current: { revision: number }): void {
+  const wanted = c.req.header("If-Match");
+  if (wanted === undefined) return;
+  const tags = wanted.split(",").map((tag) => tag.trim());
+  if (tags.includes("*") || tags.includes(tagOf(current))) return;
+  throw new NovaError(412, "revision_mismatch", `somebody has changed it since: it is at revision ${tagOf(current)}; get it and try again`);
+}

@@ -1,0 +1,117 @@
+import { and, desc, eq, gt, isNull, or, sql } from "drizzle-orm";
+import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import type { Millis } from "../../domain/time.ts";
+import { type Author, streamEvent } from "../audit/new-event.ts";
+import { outboxStatements } from "../audit/outbox.ts";
+import { type StreamRow, streamKeys, streams } from "./schema.ts";
+import type { NewKey } from "./streams.ts";
+
+export type StreamKeyRow = typeof streamKeys.$inferSelect;
+
+/** Keys that encoders publish with, in D1: their digests only. Every method rejects where D1 does not answer. */
+export class StreamKeys {
+  readonly #db: DrizzleD1Database;
+
+  constructor(db: D1Database) {
+    this.#db = drizzle(db);
+  }
+
+  /** Adds a key to a stream. */
+  async add(streamId: string, key: NewKey & { expiresAt: Millis | null }, by: Author, now: Millis): Promise<StreamKeyRow> {
+    const id = crypto.randomUUID();
+    const { label, prefix, expiresAt } = key;
+    const [rows] = await this.#db.batch([
+      this.#db
+        .insert(streamKeys)
+        .values({ id, streamId, ...key, createdAt: now })
+        .returning(),
+      ...outboxStatements(
+        this.#db,
+        streamEvent(by, streamId, "stream_key.created", { key_id: id, label, prefix, expires_at: expiresAt }, now),
+      ),
+    ]);
+    return rows[0] as StreamKeyRow;
+  }
+
+  /** Puts a new key in the place of one that is valid, which stays valid until `overlapUntil`. Null where there is no such key. */
+  async rotate(old: StreamKeyRow, key: NewKey, overlapUntil: Millis, by: Author, now: Millis): Promise<StreamKeyRow | null> {
+    const { streamId } = old;
+    const id = crypto.randomUUID();
+    const expiresAt = Math.min(old.expiresAt ?? overlapUntil, overlapUntil);
+    const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: expiresAt };
+    const [, , , rows] = await this.#db.batch([
+      this.#db
+        .update(streamKeys)
+        .set({ expiresAt })
+        .where(and(eq(streamKeys.id, old.id), isNull(streamKeys.revokedAt)))
+        .returning({ id: streamKeys.id }),
+      ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.rotated", data, now)),
+      this.#db
+        .insert(streamKeys)
+        .select(
+          sql`SELECT ${id}, ${streamId}, ${key.label}, ${key.prefix}, ${key.digest}, ${now}, NULL, NULL, NULL, NULL, NULL
+              FROM ${streamKeys} WHERE ${streamKeys.id} = ${old.id} AND ${streamKeys.revokedAt} IS NULL`,
+        )
+        .returning(),
+    ]);
+    return rows[0] ?? null;
+  }
+
+  /** Revokes a key. Returns whether it was not revoked before. */
+  async revoke(key: StreamKeyRow, by: Author, now: Millis): Promise<boolean> {
+    const { id, streamId, label, prefix } = key;
+    const [rows] = await this.#db.batch([
+      this.#db
+        .update(streamKeys)
+        .set({ revokedAt: now })
+        .where(and(eq(streamKeys.id, id), isNull(streamKeys.revokedAt)))
+        .returning({ id: streamKeys.id }),
+      ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.revoked", { key_id: id, label, prefix }, now)),
+    ]);
+    return rows.length > 0;
+  }
+
+  /** A stream's keys, the newest first, revoked ones too. */
+  list(streamId: string): Promise<StreamKeyRow[]> {
+    return this.#db
+      .select()
+      .from(streamKeys)
+      .where(eq(streamKeys.streamId, streamId))
+      .orderBy(desc(streamKeys.createdAt), desc(streamKeys.id));
+  }
+
+  /** One of a stream's keys; null where it has none of that id. */
+  async find(streamId: string, id: string): Promise<StreamKeyRow | null> {
+    const rows = await this.#db
+      .select()
+      .from(streamKeys)
+      .where(and(eq(streamKeys.id, id), eq(streamKeys.streamId, streamId)));
+    return rows[0] ?? null;
+  }
+
+  /** How many keys of a stream open it. */
+  async countValid(streamId: string, now: Millis): Promise<number> {
+    return this.#db.$count(
+      streamKeys,
+      and(eq(streamKeys.streamId, streamId), isNull(streamKeys.revokedAt), or(isNull(streamKeys.expiresAt), gt(streamKeys.expiresAt, now))),
+    );
+  }
+
+  /** The stream that a key opens, with what became of both; null for an unknown key. */
+  async findByDigest(digest: string): Promise<{ stream: StreamRow; key: StreamKeyRow } | null> {
+    const rows = await this.#db
+      .select({ stream: streams, key: streamKeys })
+      .from(streamKeys)
+      .innerJoin(streams, eq(streams.id, streamKeys.streamId))
+      .where(eq(streamKeys.digest, digest));
+    return rows[0] ?? null;
+  }
+
+  /** Notes when a key was last used, by the encoder at which address, at which origin. */
+  async noteUse(id: string, from: { address: string | null; origin: string }, now: Millis): Promise<void> {
+    await this.#db
+      .update(streamKeys)
+      .set({ lastUsedAt: now, lastUsedFrom: from.address, lastUsedOrigin: from.origin })
+      .where(eq(streamKeys.id, id));
+  }
+}

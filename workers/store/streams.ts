@@ -1,0 +1,170 @@
+import { and, eq, isNull, ne, type SQL, sql } from "drizzle-orm";
+import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import type { CreateStream, ListStreams, StreamSort, UpdateStream, Visibility } from "../../domain/protocol/api/streams.ts";
+import type { Millis } from "../../domain/time.ts";
+import { type Author, streamEvent } from "../audit/new-event.ts";
+import { outboxStatements } from "../audit/outbox.ts";
+import { type StreamRow, streamKeys, streams, streamTags } from "./schema.ts";
+
+/** A stream key as it is kept. */
+export interface NewKey {
+  label: string;
+  prefix: string;
+  digest: string;
+}
+
+/** Where a page of a list begins: after the row with this value of the column that the list is sorted by. */
+export interface StreamCursor {
+  value: number;
+  id: string;
+}
+
+/** The column that a list is sorted by. */
+export function sortColumn(sort: StreamSort): "createdAt" | "viewerCount" {
+  return sort.endsWith("viewer_count") ? "viewerCount" : "createdAt";
+}
+
+/** Streams in D1. Each change and the event that tells of it are written together or not at all. Every method rejects where D1 does not answer. */
+export class Streams {
+  readonly #db: DrizzleD1Database;
+
+  constructor(db: D1Database) {
+    this.#db = drizzle(db);
+  }
+
+  /** Inserts a stream with its first key. */
+  async create(stream: CreateStream & { id: string }, key: NewKey, by: Author, now: Millis): Promise<StreamRow> {
+    const { id } = stream;
+    const { tags, ...told } = stream;
+    const insert = this.#db
+      .insert(streams)
+      .values({ ...columnsOf(stream), ...{ id, accountId: by.accountId, createdAt: now, updatedAt: now } } as typeof streams.$inferInsert)
+      .returning();
+    const [rows] = await this.#db.batch([
+      insert,
+      ...outboxStatements(this.#db, streamEvent(by, id, "stream.created", { ...told, tags }, now)),
+      this.#db.insert(streamKeys).values({ id: crypto.randomUUID(), streamId: id, ...key, createdAt: now }),
+      this.#tag(by.accountId, id, tags),
+    ]);
+    return rows[0] as StreamRow;
+  }
+
+  /**
+   * Changes what is named, if the stream still has the revision; null where it has not, or is not there or deleted. The `updated_at` is the
+   * broadcaster's own: what the object projects does not touch it.
+   */
+  async update(id: string, revision: number, changes: UpdateStream, by: Author, now: Millis): Promise<StreamRow | null> {
+    const isCurrent = and(
+      ...[eq(streams.id, id), eq(streams.accountId, by.accountId), eq(streams.revision, revision), isNull(streams.deletedAt)],
+    );
+    const update = this.#db
+      .update(streams)
+      .set({ ...columnsOf(changes), revision: revision + 1, updatedAt: now })
+      .where(isCurrent)
+      .returning();
+    const told = outboxStatements(this.#db, streamEvent(by, id, "stream.updated", { changes }, now));
+    const retag =
+      changes.tags === undefined ? [] : [this.#untag(id, revision + 1), this.#tag(by.accountId, id, changes.tags, revision + 1)];
+    const [rows] = await this.#db.batch([update, ...told, ...retag]);
+    return rows[0] ?? null;
+  }
+
+  /** Marks a stream as deleted and revokes its keys. Returns whether it was not deleted before. */
+  async delete(id: string, by: Author, now: Millis): Promise<boolean> {
+    const mark = this.#db
+      .update(streams)
+      .set({ deletedAt: now, updatedAt: now })
+      .where(and(eq(streams.id, id), eq(streams.accountId, by.accountId), isNull(streams.deletedAt)))
+      .returning({ id: streams.id });
+    const revoke = this.#db
+      .update(streamKeys)
+      .set({ revokedAt: now })
+      .where(and(eq(streamKeys.streamId, id), isNull(streamKeys.revokedAt)));
+    const told = outboxStatements(this.#db, streamEvent(by, id, "stream.deleted", {}, now));
+    const [rows] = await this.#db.batch([mark, ...told, revoke, this.#db.delete(streamTags).where(eq(streamTags.streamId, id))]);
+    return rows.length > 0;
+  }
+
+  /** A stream of this account, deleted ones too; null where there is none. */
+  async find(accountId: string, id: string): Promise<StreamRow | null> {
+    const rows = await this.#db
+      .select()
+      .from(streams)
+      .where(and(eq(streams.id, id), eq(streams.accountId, accountId)));
+    return rows[0] ?? null;
+  }
+
+  /** An account's streams that are not deleted, `limit` of them after the one that `after` names. */
+  async list(accountId: string, query: Omit<ListStreams, "cursor">, after: StreamCursor | null): Promise<StreamRow[]> {
+    const column = streams[sortColumn(query.sort)];
+    const isDown = query.sort.startsWith("-");
+    const direction = sql.raw(isDown ? "DESC" : "ASC");
+    const conditions: (SQL | undefined)[] = [eq(streams.accountId, accountId), isNull(streams.deletedAt)];
+    if (query.status !== undefined) conditions.push(eq(streams.status, query.status));
+    if (query.q !== undefined) {
+      const pattern = `%${query.q.replace(/[\\%_]/g, (mark) => `\\${mark}`)}%`;
+      conditions.push(sql`(${streams.title} LIKE ${pattern} ESCAPE '\\' OR ${streams.description} LIKE ${pattern} ESCAPE '\\')`);
+    }
+    if (query.tag !== undefined) {
+      const { accountId: owner, tag, streamId } = streamTags;
+      conditions.push(
+        sql`${streams.id} IN (SELECT ${streamId} FROM ${streamTags} WHERE ${owner} = ${accountId} AND ${tag} = ${query.tag})`,
+      );
+    }
+    if (after !== null) conditions.push(sql`(${column}, ${streams.id}) ${sql.raw(isDown ? "<" : ">")} (${after.value}, ${after.id})`);
+    return this.#db
+      .select()
+      .from(streams)
+      .where(and(...conditions))
+      .orderBy(sql`${column} ${direction}, ${streams.id} ${direction}`)
+      .limit(query.limit);
+  }
+
+  /** What a stream's public page says of it; null for a stream that is not there, or that plays with a token only. */
+  async findPublicFacts(id: string): Promise<{ title: string; description: string } | null> {
+    const rows = await this.#db
+      .select({ title: streams.title, description: streams.description })
+      .from(streams)
+      .where(and(eq(streams.id, id), ne(streams.visibility, "signed")));
+    return rows[0] ?? null;
+  }
+
+  /** Who may play a stream, and since when nobody; null for one that is not there. */
+  async findVisibility(id: string): Promise<{ visibility: Visibility; deletedAt: Millis | null } | null> {
+    const { visibility, deletedAt } = streams;
+    const rows = await this.#db.select({ visibility, deletedAt }).from(streams).where(eq(streams.id, id));
+    return rows[0] ?? null;
+  }
+
+  /** Writes a stream's tags down, if it has the revision. */
+  #tag(accountId: string, id: string, tags: readonly string[], revision = 1) {
+    const tag = sql`SELECT ${accountId}, value, ${id} FROM json_each(${JSON.stringify(tags)}) WHERE ${this.#has(id, revision)}`;
+    return this.#db.insert(streamTags).select(tag).onConflictDoNothing();
+  }
+
+  #untag(id: string, revision: number) {
+    return this.#db.delete(streamTags).where(sql`${streamTags.streamId} = ${id} AND ${this.#has(id, revision)}`);
+  }
+
+  #has(id: string, revision: number): SQL {
+    const { id: streamId, revision: current, deletedAt } = streams;
+    return sql`EXISTS (SELECT 1 FROM ${streams} WHERE ${streamId} = ${id} AND ${current} = ${revision} AND ${deletedAt} IS NULL)`;
+  }
+}
+
+/** The columns of what a broadcaster sets; those that are not named are left out. */
+function columnsOf(settings: UpdateStream): Partial<typeof streams.$inferInsert> {
+  const columns = {
+    title: settings.title,
+    description: settings.description,
+    tags: settings.tags,
+    visibility: settings.visibility,
+    latencyMode: settings.latency_mode,
+    partTarget: settings.part_target,
+    dvrWindowSeconds: settings.dvr_window_seconds,
+    record: settings.record,
+    profile: settings.profile,
+    reconnectWindowSeconds: settings.reconnect_window_seconds,
+  };
+  return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
+}
