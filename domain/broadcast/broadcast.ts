@@ -6,6 +6,9 @@ import type { Millis } from "../time.ts";
 /** A lease that is not renewed for this long is free for another encoder. */
 export const LEASE_MS: Millis = 5_000;
 
+/** How many revoked keys are remembered: the publish of one is on its way for seconds at most. */
+const MAX_REVOKED_KEYS = 50;
+
 /** Where the stream's latest broadcast stands. */
 export type Phase =
   | { status: "pending" }
@@ -33,8 +36,19 @@ export interface BroadcastSnapshot {
   lastEpoch: number;
   /** The epoch that was cut off because its key was revoked; null where none was. */
   revokedEpoch: number | null;
+  /** The keys that were revoked last: a publish that was let in before may still be on its way. */
+  revokedKeys: string[];
   deleted: boolean;
 }
+
+const BEGINNING: BroadcastSnapshot = {
+  phase: { status: "pending" },
+  connection: null,
+  lastEpoch: 0,
+  revokedEpoch: null,
+  revokedKeys: [],
+  deleted: false,
+};
 
 /** What changed for viewers and for the record. */
 export type Transition =
@@ -52,10 +66,9 @@ const FAULTS: readonly EndReason[] = ["transcoder_failed", "unsupported_input"];
 export class Broadcast {
   #state: BroadcastSnapshot;
 
-  constructor(
-    snapshot: BroadcastSnapshot = { phase: { status: "pending" }, connection: null, lastEpoch: 0, revokedEpoch: null, deleted: false },
-  ) {
-    this.#state = structuredCopy(snapshot);
+  /** Goes on from a snapshot; what that does not know is as in the beginning. */
+  constructor(snapshot: Partial<BroadcastSnapshot> = {}) {
+    this.#state = structuredCopy({ ...BEGINNING, ...snapshot });
   }
 
   snapshot(): BroadcastSnapshot {
@@ -89,11 +102,14 @@ export class Broadcast {
   }
 
   /**
-   * Opens an epoch for an encoder. Throws 403 `stream_ended` for a deleted stream and 409 `already_live` where another
+   * Opens an epoch for an encoder. Throws 403 `stream_ended` for a deleted stream, 403 `key_revoked` for a revoked key, and 409 `already_live` where another
    * connection holds a lease that has not run out. The broadcast itself begins with the first frame, in `goLive`.
    */
   publish(request: { originId: string; keyId: string; lease: string }, now: Millis): Connection {
     if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
+    if (this.#state.revokedKeys.includes(request.keyId)) {
+      throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
+    }
     const held = this.#state.connection;
     if (held !== null && held.expiresAt > now) {
       throw new NovaError(409, "already_live", "another encoder is live with this key: stop it first, or wait 10 seconds if it crashed");
@@ -162,10 +178,11 @@ export class Broadcast {
   /** A stream key is valid no longer: whoever publishes with it is cut off, and another key may go on with the broadcast. */
   revokeKey(keyId: string, reconnectWindow: Millis, now: Millis): Transition | null {
     const held = this.#state.connection;
+    this.#state.revokedKeys = [keyId, ...this.#state.revokedKeys.filter((id) => id !== keyId)].slice(0, MAX_REVOKED_KEYS);
     if (held === null || held.keyId !== keyId) return null;
     this.#state.connection = null;
     this.#state.revokedEpoch = held.epoch;
-    return held.live ? this.#lose("key_revoked", reconnectWindow, now) : null;
+    return this.#lose("key_revoked", reconnectWindow, now);
   }
 
   /** When `tick` has something to do; null where nothing is due. */

@@ -165,8 +165,7 @@ export class Publishing {
     const now = Date.now();
     const held = broadcast.connection;
     const transition = broadcast.revokeKey(keyId, this.#reconnectWindow(), now);
-    if (held === null || broadcast.connection !== null) return;
-    this.#closeEpoch(held);
+    if (held !== null && broadcast.connection === null) this.#closeEpoch(held);
     this.#save(now);
     this.#apply(transition, now);
   }

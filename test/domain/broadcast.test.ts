@@ -6,9 +6,9 @@ import type { EndReason } from "../../domain/protocol/origin-link.ts";
 const WINDOW = 60_000;
 let leases = 0;
 
-function publish(broadcast: Broadcast, now: number) {
+function publish(broadcast: Broadcast, now: number, keyId = "key") {
   leases += 1;
-  return { ...broadcast.publish({ originId: "origin", keyId: "key", lease: `lease${leases}` }, now) };
+  return { ...broadcast.publish({ originId: "origin", keyId, lease: `lease${leases}` }, now) };
 }
 
 function live(now = 0) {
@@ -125,10 +125,30 @@ describe("Broadcast", () => {
     expect(publish(broadcast, 20)).toMatchObject({ broadcast: 1, epoch: 2 });
   });
 
+  it("cuts off whoever publishes with a revoked key, says so, and lets another key go on", () => {
+    const { broadcast, connection } = live();
+    expect(broadcast.revokeKey("other", WINDOW, 100)).toBeNull();
+    expect(broadcast.connection).not.toBeNull();
+    const lost = { kind: "reconnecting", broadcast: 1, reason: "key_revoked", deadline: 200 + WINDOW };
+    expect(broadcast.revokeKey("key", WINDOW, 200)).toEqual(lost);
+    expect(() => broadcast.authorize(connection.epoch, connection.lease)).toThrow("revoked");
+    expect(() => publish(broadcast, 300)).toThrow("revoked");
+    expect(() => publish(broadcast, 300, "other")).toThrow("revoked");
+    publish(broadcast, 300, "third");
+    expect(broadcast.goLive(400)).toEqual({ kind: "resumed", broadcast: 1 });
+  });
+
+  it("waits for another encoder, too, where the one with the revoked key had not sent a frame yet", () => {
+    const { broadcast } = live();
+    publish(broadcast, 6_000, "second");
+    expect(broadcast.revokeKey("second", WINDOW, 6_100)).toMatchObject({ kind: "reconnecting", reason: "key_revoked" });
+    expect(broadcast.nextTickAt()).toBe(6_100 + WINDOW);
+  });
+
   it("never lowers an epoch or a broadcast, has one holder, and is the same after being kept and restored", () => {
     const reasons: EndReason[] = ["unpublished", "connection_lost", "transcoder_failed"];
     const command = fc.record({
-      kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "restore"),
+      kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "revoke", "restore"),
       wait: fc.integer({ min: 0, max: 20_000 }),
       reason: fc.constantFrom(...reasons),
     });
@@ -138,11 +158,12 @@ describe("Broadcast", () => {
         let now = 0;
         let epoch = 0;
         let number = 0;
+        let keys = 0;
         for (const { kind, wait, reason } of commands) {
           now += wait;
           if (kind === "publish") {
             try {
-              const connection = publish(broadcast, now);
+              const connection = publish(broadcast, now, `key ${keys}`);
               expect(connection.epoch).toBe(epoch + 1);
               epoch = connection.epoch;
             } catch {
@@ -152,6 +173,7 @@ describe("Broadcast", () => {
           else if (kind === "renew") broadcast.renew(now);
           else if (kind === "end") broadcast.end(reason, null, WINDOW, now);
           else if (kind === "tick") broadcast.tick(WINDOW, now);
+          else if (kind === "revoke") broadcast.revokeKey(`key ${keys++}`, WINDOW, now);
           else broadcast = new Broadcast(JSON.parse(JSON.stringify(broadcast.snapshot())));
           expect(broadcast.number).toBeGreaterThanOrEqual(number);
           number = broadcast.number;

@@ -28,6 +28,8 @@ export interface Platform {
   rtmpPort: number;
   /** What proves an origin to the edge. */
   originToken: string;
+  /** The administrator's. */
+  apiKey: string;
   origin: Origin;
   /** Every line that the origin has logged. */
   logs: string[];
@@ -89,6 +91,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     site,
     rtmpPort,
     originToken: SECRETS.ORIGIN_TOKENS,
+    apiKey: SECRETS.ADMIN_API_KEY,
     origin,
     logs,
     async createStream(fields = {}) {

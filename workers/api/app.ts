@@ -1,5 +1,6 @@
 import { readJsonBody } from "./json-body.ts";
 import { createRouter } from "./router.ts";
+import { streamKeys } from "./stream-keys.ts";
 import { streams } from "./streams.ts";
 
 /** The control plane, below `/api/v1`. */
@@ -11,5 +12,5 @@ api.use(async (c, next) => {
 });
 
 /** Its operations, for the typed client. */
-export const operations = api.route("/", streams);
+export const operations = api.route("/", streams).route("/", streamKeys);
 export type Api = typeof operations;

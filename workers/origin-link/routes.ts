@@ -49,7 +49,8 @@ originLink.post("/publish", async (c) => {
   const { key } = found;
   if (found.stream.deletedAt !== null) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
   if (key.revokedAt !== null) throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
-  if ((key.expiresAt ?? Date.now()) < Date.now()) throw new NovaError(403, "key_expired", "this stream key has expired: use a new one");
+  if (key.expiresAt !== null && key.expiresAt <= Date.now())
+    throw new NovaError(403, "key_expired", "this stream key has expired: use a new one");
   const id = await proveStreamId(c.env, found.stream.id);
   const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), { originId: request.origin_id, keyId: key.id }));
   const from = { address: request.encoder.address, origin: request.origin_id };
