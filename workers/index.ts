@@ -1,15 +1,17 @@
 import { Hono } from "hono";
 import { api } from "./api/app.ts";
+import { apiHeaders } from "./api/headers.ts";
 import { health } from "./api/health.ts";
-import { playbackTokens } from "./api/playback-tokens.ts";
+import { answerOtherMethod, KnownMethods } from "./api/other-method.ts";
 import { beacon } from "./audience/beacon.ts";
-import { metadata } from "./audience/metadata.ts";
-import { viewers } from "./audience/viewers.ts";
+import { consumeEvents } from "./audit/consumer.ts";
+import { runUpkeep } from "./audit/upkeep.ts";
 import { events } from "./events/socket.ts";
 import { originLink } from "./origin-link/routes.ts";
 import { playback } from "./playback/routes.ts";
 import { answerError, type Surface } from "./surface.ts";
 import { answerNotFound, web } from "./web/routes.ts";
+import { consumeDeliveries } from "./webhooks/deliver.ts";
 
 export { AudienceShard } from "../durable-objects/audience-shard/audience-shard.ts";
 export { LiveStream } from "../durable-objects/live-stream/live-stream.ts";
@@ -21,17 +23,20 @@ app.use(async (c, next) => {
   c.set("requestId", /^[0-9a-f]{16}(-[A-Z]{3})?$/.test(ray) ? ray : crypto.randomUUID());
   await next();
 });
-app.notFound(answerNotFound);
+app.use("/api/v1/*", apiHeaders);
+app.notFound((c) => answerOtherMethod(c, knownMethods) ?? answerNotFound(c));
 app.onError((error, c) => answerError(error, c));
 app.route("/origin/v1", originLink);
 app.route("/api/v1", events);
 app.route("/api/v1", beacon);
-app.route("/api/v1", viewers);
-app.route("/api/v1", metadata);
-app.route("/api/v1", playbackTokens);
 app.route("/api/v1", api);
 app.route("/", playback);
 app.route("/", health);
 app.route("/", web);
+const knownMethods = new KnownMethods(app.routes);
 
-export default app satisfies ExportedHandler<Env>;
+export default {
+  fetch: app.fetch,
+  queue: (batch, env) => (batch.queue === "nova-edge-deliveries" ? consumeDeliveries(batch, env) : consumeEvents(batch, env)),
+  scheduled: (_controller, env) => runUpkeep(env, Date.now()),
+} satisfies ExportedHandler<Env>;

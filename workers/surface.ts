@@ -77,14 +77,21 @@ export function liveStream(env: Env, id: StreamId): DurableObjectStub<LiveStream
   return rootOf(env, id);
 }
 
+/** How long to wait after a refusal, seconds: limits count by the minute. */
+const RETRY_AFTER_SECONDS: Partial<Record<string, number>> = { rate_limited: 60, too_many_beacons: 60, idempotency_in_progress: 1 };
+
 /** Turns what a route throws into the error body; a fault of our own is logged and stays nameless outside. */
 export function answerError(error: unknown, c: Context<Surface>): Response {
   const request_id = c.get("requestId");
   const known = error instanceof NovaError ? error : unavailable(error, c);
   const body: ErrorBody = { error: known.code, message: known.message, request_id };
   if (known.details !== undefined) body.details = known.details as ErrorBody["details"];
-  const headers: Record<string, string> = { "Cache-Control": "no-store" };
-  if (known.status === 503) headers["Retry-After"] = "5";
+  const headers: Record<string, string> = {
+    ...{ "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Request-Id": request_id },
+    ...(known.code === "unauthorized" ? { "WWW-Authenticate": "Bearer" } : {}),
+  };
+  const wait = RETRY_AFTER_SECONDS[known.code] ?? (known.status === 503 ? 5 : null);
+  if (wait !== null) headers["Retry-After"] = String(wait);
   return c.json(body, known.status as ContentfulStatusCode, headers);
 }
 

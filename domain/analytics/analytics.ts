@@ -63,7 +63,7 @@ function averagesOf({ total }: BroadcastSummary): Analytics["averages"] {
   const { seconds } = total;
   if (seconds === 0) return null;
   const keyframe = mean(total.keyframeSum, total.keyframeSeconds);
-  const spread = variation(total.ingressSum, total.ingressSquares, seconds);
+  const spread = variation(total.settledIngressSum, total.settledIngressSquares, total.settledSeconds);
   return {
     viewers: round(total.viewerSeconds / seconds, 1),
     pull: round(total.pullSeconds / seconds, 1),

@@ -64,20 +64,21 @@ const CHECKS: readonly Check[] = [
   },
   {
     code: "frame_rate_unstable",
-    measure: ({ total }) => steady(total.seconds, variation(total.fpsSum, total.fpsSquares, total.seconds)),
+    measure: ({ total }) => steady(total.settledSeconds, variation(total.settledFpsSum, total.settledFpsSquares, total.settledSeconds)),
     ...{ warnAt: 0.1, criticalAt: 0.4, points: [5, 20] },
     message: (spread, { total }) =>
       `The frame rate varies by ${percent(spread)} around ${round(total.fpsSum / total.seconds, 1)} a second.`,
     advice: (spread, { total }) =>
-      `Set a constant frame rate in the encoder: it varies by ${percent(spread)} and fell to ${round(total.fpsMin, 1)} a second. Close other programs where its processor is at its limit.`,
+      `Set a constant frame rate in the encoder: it varies by ${percent(spread)} around ${round(total.fpsSum / total.seconds, 1)} a second. Close other programs where its processor is at its limit.`,
   },
   {
     code: "bitrate_unstable",
-    measure: ({ total }) => steady(total.seconds, variation(total.ingressSum, total.ingressSquares, total.seconds)),
+    measure: ({ total }) =>
+      steady(total.settledSeconds, variation(total.settledIngressSum, total.settledIngressSquares, total.settledSeconds)),
     ...{ warnAt: 0.25, criticalAt: 0.75, points: [5, 20] },
     message: (spread, { total }) => `The bitrate varies by ${percent(spread)} around ${kbps(total.ingressSum / total.seconds)}.`,
     advice: (spread, { total }) =>
-      `Set rate control to constant bitrate (CBR): it varies by ${percent(spread)}, between ${kbps(total.ingressMin)} and ${kbps(total.ingressMax)}, and viewers whose connection is just fast enough will stall.`,
+      `Set rate control to constant bitrate (CBR): it varies by ${percent(spread)} around ${kbps(total.ingressSum / total.seconds)}, with ${kbps(total.ingressMax)} at most, and viewers whose connection is just fast enough will stall.`,
   },
   {
     code: "keyframe_interval_long",

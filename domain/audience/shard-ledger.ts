@@ -1,3 +1,4 @@
+import { addTallies, type PlaybackTally } from "../metrics/quality-tally.ts";
 import type { Millis } from "../time.ts";
 import type { Member } from "./shard-plan.ts";
 import type { MemberLoad } from "./shard-planner.ts";
@@ -20,6 +21,8 @@ export interface ShardReport {
   sockets: number;
   /** The version of the newest plan that the shard knows. */
   knows: number;
+  /** What its players say; a shard that runs an earlier version does not tell. */
+  playback?: PlaybackTally;
 }
 
 interface Entry {
@@ -30,6 +33,9 @@ interface Entry {
 /** The shards' numbers as the root has them. Entries stay when they expire, so that no late report of before counts as new. */
 export class ShardLedger {
   readonly #entries: Map<Member, Entry>;
+  /** Stalls and stays that shards have told of in this life of the ledger. */
+  #stalls = 0;
+  #joins = 0;
 
   constructor(kept: Entry[] = []) {
     this.#entries = new Map(kept.map((entry) => [entry.report.shard, entry]));
@@ -39,6 +45,10 @@ export class ShardLedger {
   accept(report: ShardReport, now: Millis): boolean {
     const last = this.#entries.get(report.shard)?.report;
     if (last !== undefined && (report.boot - last.boot || report.seq - last.seq) <= 0) return false;
+    // Each life of a shard counts from 0.
+    const before = last?.boot === report.boot ? last.playback : undefined;
+    this.#stalls += Math.max(0, (report.playback?.stalls ?? 0) - (before?.stalls ?? 0));
+    this.#joins += Math.max(0, (report.playback?.joins ?? 0) - (before?.joins ?? 0));
     this.#entries.set(report.shard, { report, expiresAt: now + SHARD_LEASE_MS });
     return true;
   }
@@ -51,6 +61,13 @@ export class ShardLedger {
   /** Viewers of all shards whose socket is open. */
   connected(now: Millis): number {
     return this.#live(now).reduce((sum, { report }) => sum + report.connected, 0);
+  }
+
+  /** What the players at all shards say, as of their last reports. */
+  playback(now: Millis): PlaybackTally {
+    const tallies = this.#live(now).flatMap(({ report }) => report.playback ?? []);
+    const { renditions } = tallies.reduce(addTallies, { renditions: {}, stalls: 0, joins: 0 });
+    return { renditions, stalls: this.#stalls, joins: this.#joins };
   }
 
   /** When the numbers next change by themselves; null where they don't. */

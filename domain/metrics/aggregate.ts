@@ -13,12 +13,10 @@ const FIGURES = {
   joins: "sum",
   /** Of a sum of kbit/s, each for a second: kbit. */
   ingressSum: "sum",
-  ingressSquares: "sum",
   ingressMin: "min",
   ingressMax: "max",
   egressSum: "sum",
   fpsSum: "sum",
-  fpsSquares: "sum",
   fpsMin: "min",
   dropped: "sum",
   stalls: "sum",
@@ -32,11 +30,18 @@ const FIGURES = {
   goodSeconds: "sum",
   fairSeconds: "sum",
   poorSeconds: "sum",
+  /** Of settled seconds, to tell how steady they are. */
+  settledSeconds: "sum",
+  settledIngressSum: "sum",
+  settledIngressSquares: "sum",
+  settledFpsSum: "sum",
+  settledFpsSquares: "sum",
 } as const;
 
 type Figure = keyof typeof FIGURES;
 const NAMES = Object.keys(FIGURES) as Figure[];
 const STARTS = { sum: 0, max: 0, min: Number.POSITIVE_INFINITY };
+const NOTHING = Object.fromEntries(NAMES.map((name) => [name, STARTS[FIGURES[name]]])) as Record<Figure, number>;
 
 /** Figures of a length of time, which can be put together with those of another. */
 export type Aggregate = Record<Figure, number> & {
@@ -49,8 +54,7 @@ export type PackedAggregate = [...(number | null | Record<string, number>)[]];
 
 /** The aggregate of nothing. */
 export function emptyAggregate(): Aggregate {
-  const figures = Object.fromEntries(NAMES.map((name) => [name, STARTS[FIGURES[name]]]));
-  return { ...(figures as Record<Figure, number>), renditions: {} };
+  return { ...NOTHING, renditions: {} };
 }
 
 /** Adds a second to an aggregate, in place. */
@@ -62,12 +66,10 @@ export function addSample(into: Aggregate, sample: Sample): void {
   into.pullSeconds += pull;
   into.joins += joins;
   into.ingressSum += ingressKbps;
-  into.ingressSquares += ingressKbps ** 2;
   into.ingressMin = Math.min(into.ingressMin, ingressKbps);
   into.ingressMax = Math.max(into.ingressMax, ingressKbps);
   into.egressSum += egressKbps;
   into.fpsSum += fps;
-  into.fpsSquares += fps ** 2;
   into.fpsMin = Math.min(into.fpsMin, fps);
   into.dropped += dropped;
   into.stalls += stalls;
@@ -80,6 +82,13 @@ export function addSample(into: Aggregate, sample: Sample): void {
   into.speedSum += speed;
   into.speedMin = Math.min(into.speedMin, speed);
   into[`${health}Seconds`] += 1;
+  if (sample.settled) {
+    into.settledSeconds += 1;
+    into.settledIngressSum += ingressKbps;
+    into.settledIngressSquares += ingressKbps ** 2;
+    into.settledFpsSum += fps;
+    into.settledFpsSquares += fps ** 2;
+  }
   addCounts(into.renditions, sample.renditions);
 }
 
@@ -107,8 +116,12 @@ export function packAggregate(aggregate: Aggregate): PackedAggregate {
 
 /** The aggregate of a row. */
 export function unpackAggregate([renditions, ...figures]: PackedAggregate): Aggregate {
-  const named = NAMES.map((name, index) => [name, figures[index] ?? STARTS[FIGURES[name]]]);
-  return { ...(Object.fromEntries(named) as Record<Figure, number>), renditions: { ...(renditions as Record<string, number>) } };
+  const aggregate: Aggregate = { ...NOTHING, renditions: renditions as Record<string, number> };
+  NAMES.forEach((name, index) => {
+    const figure = figures[index];
+    if (typeof figure === "number") aggregate[name] = figure;
+  });
+  return aggregate;
 }
 
 /** Mean of a sum over a number; null where there is nothing to divide by. */

@@ -14,12 +14,12 @@ export function pointsOfSamples(samples: Iterable<Sample>, resolution: Resolutio
   return pointsOf(steps);
 }
 
-/** The same from its minutes, each with the second that it begins with. */
-export function pointsOfMinutes(minutes: Iterable<readonly [UnixSecond, Aggregate]>, resolution: Resolution): MetricPoint[] {
+/** The same from its minutes or hours, each with the second that it begins with. */
+export function pointsOfAggregates(aggregates: Iterable<readonly [UnixSecond, Aggregate]>, resolution: Resolution): MetricPoint[] {
   const steps = new Map<UnixSecond, Aggregate>();
-  for (const [at, minute] of minutes) {
+  for (const [at, aggregate] of aggregates) {
     const step = stepOf(steps, at, resolution);
-    if (step !== null) addAggregate(step, minute);
+    if (step !== null) addAggregate(step, aggregate);
   }
   return pointsOf(steps);
 }

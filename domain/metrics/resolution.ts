@@ -11,11 +11,12 @@ export const MAX_POINTS = 1_000;
 export const STEPS = [1, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400] as const;
 
 const MINUTE: UnixSecond = 60;
-const DEFAULT_RANGE: UnixSecond = 3_600;
+const HOUR: UnixSecond = 3_600;
+const DEFAULT_RANGE: UnixSecond = HOUR;
 const MAX_RANGE: UnixSecond = 31 * 86_400;
 
 /** What is asked for; null where it is left to us. */
-export interface MetricsQuery {
+interface AskedRange {
   since: Millis | null;
   until: Millis | null;
   /** Seconds. */
@@ -28,14 +29,14 @@ export interface Resolution {
   until: UnixSecond;
   step: number;
   /** What the points are made of. */
-  from: "seconds" | "minutes";
+  from: "seconds" | "minutes" | "hours";
 }
 
 /**
  * How a range is answered with at most 1,000 points: the step that is asked for, or the next longer one that does, and at least a minute where the range
  * begins before what is kept of each second. Without a step the shortest that does. Throws 400 `invalid_request`.
  */
-export function decideResolution(query: MetricsQuery, now: Millis): Resolution {
+export function decideResolution(query: AskedRange, now: Millis): Resolution {
   const untilMs = query.until ?? now;
   const sinceMs = query.since ?? untilMs - DEFAULT_RANGE * 1000;
   if (sinceMs >= untilMs) throw invalid("since", "must be before `until`, which is now where it is left out");
@@ -46,7 +47,8 @@ export function decideResolution(query: MetricsQuery, now: Millis): Resolution {
     if (step < shortest) continue;
     const since = Math.floor(sinceMs / 1000 / step) * step;
     const until = Math.ceil(untilMs / 1000 / step) * step;
-    if ((until - since) / step <= MAX_POINTS) return { since, until, step, from: step < MINUTE ? "seconds" : "minutes" };
+    if ((until - since) / step <= MAX_POINTS)
+      return { since, until, step, from: step < MINUTE ? "seconds" : step < HOUR ? "minutes" : "hours" };
   }
   throw invalid("step", `at most ${STEPS.at(-1)} s`);
 }

@@ -27,6 +27,8 @@ export interface Sample {
   /** Lost connections and troubles at the origin since the sample before. */
   errors: number;
   health: Health;
+  /** The connection has lasted for as long as the origin measures over: before, bitrate and frame rate are those of a beginning. */
+  settled: boolean;
   /** Viewers by the rendition that they play, as far as they have said. */
   renditions: Record<string, number>;
 }
@@ -36,6 +38,8 @@ export const SAMPLES_OF_ROW = 10;
 
 /** A heartbeat is late by less than this, as a rule. */
 const LATE_MS = 500;
+/** Clocks that differ by more are not two machines' any more. */
+const SET_BACK_SECONDS = 60;
 const HEALTHS = ["good", "fair", "poor"] as const satisfies readonly Health[];
 
 /** A sample in a row, without names: its second within the row comes first. The order is for as long as rows are kept. */
@@ -53,6 +57,7 @@ export type PackedSample = [
   stalls: number,
   errors: number,
   health: number,
+  settled: 0 | 1,
   renditions: Record<string, number>,
 ];
 
@@ -63,11 +68,11 @@ export function rowOf(at: UnixSecond): UnixSecond {
 
 /**
  * The second that a heartbeat now is of. Heartbeats come each second, more or less: one that is a little late is of the second that would else stay
- * empty, and none is of a second before `last`.
+ * empty, and none is of a second before `last`, unless the clock was set back.
  */
 export function secondOf(nowMs: number, last: UnixSecond | null): UnixSecond {
   const second = Math.floor(nowMs / 1000);
-  if (last === null) return second;
+  if (last === null || second < last - SET_BACK_SECONDS) return second;
   const isLate = second === last + 2 && nowMs - second * 1000 < LATE_MS;
   return isLate ? last + 1 : Math.max(last, second);
 }
@@ -101,31 +106,20 @@ export function packSample(sample: Sample): PackedSample {
     stalls,
     errors,
     HEALTHS.indexOf(sample.health),
+    sample.settled ? 1 : 0,
     renditions,
   ];
 }
 
 /** The sample of a row that begins with the second `row`. */
 export function unpackSample(row: UnixSecond, packed: PackedSample): Sample {
-  const [offset, viewers, pull, joins, ingressKbps, egressKbps, fps, dropped, keyframeInterval, speed, stalls, errors, health, renditions] =
-    packed;
+  const [offset, viewers, pull, joins, ingressKbps, egressKbps, fps, dropped, keyframeInterval, speed, stalls, errors, ...rest] = packed;
+  const [health, settled, renditions] = rest;
   return {
-    ...{
-      at: row + offset,
-      viewers,
-      pull,
-      joins,
-      ingressKbps,
-      egressKbps,
-      fps,
-      dropped,
-      keyframeInterval,
-      speed,
-      stalls,
-      errors,
-      renditions,
-    },
+    ...{ at: row + offset, viewers, pull, joins, ingressKbps, egressKbps, fps, dropped, keyframeInterval, speed, stalls, errors },
     health: HEALTHS[health] ?? "poor",
+    settled: settled === 1,
+    renditions,
   };
 }
 

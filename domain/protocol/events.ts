@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { anyJson } from "./json-value.ts";
 
 /**
  * The WebSocket of a stream, `GET /api/v1/streams/{stream}/ws?viewer={id}[&resume={instance}.{seq}]`: text frames, JSON `{event, seq, data}`.
@@ -22,12 +23,13 @@ const streamId = z.string();
 /** Who watches. */
 export const Viewers = z
   .object({
-    /** Distinct viewers whose socket is open and answers. */
-    connected: count,
-    /** `connected`, and those who lost their socket to a restart of ours less than 20 s ago: the `viewer_count`. */
-    sockets: count,
-    /** Players without a socket, by their playlist requests of the last half minute; an estimate where they are very many. */
-    pull: count,
+    connected: count.meta({ description: "Distinct viewers whose socket is open and answers" }),
+    sockets: count.meta({
+      description: "`connected`, and those who lost their socket to a restart of ours less than 20 s ago: the `viewer_count`",
+    }),
+    pull: count.meta({
+      description: "Players without a socket, by their playlist requests of the last half minute; an estimate where they are very many",
+    }),
   })
   .meta({ id: "Viewers" });
 export type Viewers = z.infer<typeof Viewers>;
@@ -52,18 +54,18 @@ const eventData = {
       end_reason: z.string().nullable(),
     }),
     ...counts,
-    /** Names of the video renditions that can be chosen. */
-    qualities: z.array(z.string()),
-    ping_interval_ms: count,
-    /** After how many bytes of frames a client is to acknowledge; with four times as many unacknowledged it is dropped. */
-    ack_bytes: count,
+    qualities: z.array(z.string()).meta({ description: "Names of the video renditions that can be chosen" }),
+    ping_interval_ms: count.meta({ description: "How often a client pings at least" }),
+    ack_bytes: count.meta({
+      description: "After how many bytes of frames a client is to acknowledge; with four times as many unacknowledged it is dropped",
+    }),
   }),
   viewer_count_changed: z.object({ stream_id: streamId, ...counts, timestamp }),
   stream_started: z.object(lifecycle),
   stream_reconnecting: z.object({
     ...lifecycle,
     reason: z.string(),
-    /** The broadcast completes then, if no encoder comes back. */ deadline: timestamp,
+    deadline: timestamp.meta({ description: "The broadcast completes then, if no encoder comes back" }),
   }),
   stream_ended: z.object({ ...lifecycle, duration_seconds: z.number().nonnegative(), peak_viewers: count, reason: z.string() }),
   /** The broadcaster has changed what the stream is called. */
@@ -76,8 +78,11 @@ const eventData = {
     dropped_frames: count,
     health: Health,
   }),
-  /** What the broadcaster sends along: `at` is the program date time that it belongs to. */
-  timed_metadata: z.object({ at: timestamp, payload: z.json() }),
+  /** What the broadcaster sends along. */
+  timed_metadata: z.object({
+    at: timestamp.meta({ description: "The moment of the picture that it belongs to, as `EXT-X-PROGRAM-DATE-TIME` counts" }),
+    payload: anyJson().meta({ description: "Any JSON" }),
+  }),
   /** What a resuming client missed and cannot have; the next event is `to` + 1. */
   gap: z.object({ from: count, to: count }),
   error: z.object({ code: z.string(), message: z.string(), recoverable: z.boolean() }),
@@ -119,18 +124,25 @@ export const ResumePoint = z
 export type ResumePoint = z.output<typeof ResumePoint>;
 
 /** Query of the socket's address, but for the token. */
-export const SocketQuery = z.object({ viewer: ViewerId, resume: ResumePoint.optional() });
+export const SocketQuery = z.object({
+  viewer: ViewerId.meta({
+    description: "Random, made by the client: one for each page or app, kept while it is open. Two sockets with one id are one viewer",
+    example: "3f9c2b7d8e1a4c60",
+  }),
+  resume: ResumePoint.optional().meta({
+    description: "Where the client left off, `{instance}.{seq}`: what was missed comes again",
+    example: "7d3c3a54-4d4f-4a52-9d0e-0d0f3f0c8f11.41",
+  }),
+});
 
 /** What a player does, told at most every 10 s; more often is not heard. */
 export const PlaybackFrame = z.object({
   type: z.literal("playback"),
   rendition: z.string().max(16),
   buffered_ms: z.number().nonnegative(),
-  latency_ms: z.number().nonnegative().nullable(),
-  /** Since the page was opened. */
-  stalls: count,
-  /** Changes of the rendition since the page was opened. */
-  switches: count.default(0),
+  latency_ms: z.number().nonnegative().nullable().meta({ description: "Null where nothing is live" }),
+  stalls: count.meta({ description: "Since the page was opened" }),
+  switches: count.default(0).meta({ description: "Changes of the rendition since the page was opened" }),
 });
 export type PlaybackFrame = z.infer<typeof PlaybackFrame>;
 

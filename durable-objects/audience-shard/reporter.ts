@@ -72,7 +72,7 @@ export class Reporter {
     this.#isChanged = false;
     this.#sentAt = now;
     this.#seq += 1;
-    const counts = { connected: room.connected, sockets: room.count };
+    const counts = { connected: room.connected, sockets: room.count, playback: room.playback() };
     const tellsPlayers = now - this.#playersAt >= PLAYERS_INTERVAL_MS;
     const players = tellsPlayers ? samplePlayers(room.players()) : null;
     try {

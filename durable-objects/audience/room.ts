@@ -3,6 +3,8 @@ import type { SentEvent } from "../../domain/audience/replay.ts";
 import { type Claim, judgeSeat } from "../../domain/audience/settlement.ts";
 import type { Member } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
+import { newStalls } from "../../domain/metrics/new-stalls.ts";
+import { type PlaybackTally, tallyRenditions } from "../../domain/metrics/quality-tally.ts";
 import { CloseCode, MAX_UNACKNOWLEDGED_BYTES, type PersonalEvent, type PlaybackFrame } from "../../domain/protocol/events.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { AnalyticsSink } from "../analytics/sink.ts";
@@ -68,6 +70,9 @@ export class Room {
   /** Sessions of viewers who are waited for. */
   readonly #waiting = new Map<string, LastingSession>();
   #grace: RoomFacts["grace"] | null;
+  /** Since this life began. */
+  #stalls = 0;
+  #joins = 0;
 
   constructor(owner: RoomOwner, now: Millis) {
     this.#owner = owner;
@@ -117,6 +122,7 @@ export class Room {
     const old = oldId === null ? null : this.#sockets.seat(oldId);
     const lasting = old?.session ?? this.#waiting.get(viewer)?.id;
     const session = lasting ?? this.#sessions.open(viewer, device, country, now);
+    if (lasting === undefined) this.#joins += 1;
     this.#stopWaiting(viewer);
     if (this.#grace?.seated === false) this.#keepGrace({ ...this.#grace, seated: true });
     const playback = old?.playback ?? { rendition: null, stalls: 0, switches: 0, at: 0 };
@@ -126,6 +132,7 @@ export class Room {
     const seat: Seat = {
       ...{ id: crypto.randomUUID(), viewer, joinedAt: now, session, device, country, address, players, budget, playback },
       readBytes: log.bytes - sent,
+      isBack: resume !== null && old === null,
       closedAt: null,
     };
     this.#sockets.accept(socket, seat);
@@ -153,7 +160,11 @@ export class Room {
     const read = readClientFrame(message, seat, now);
     if ("closeCode" in read) return this.#refuse(seat, read, now);
     const { frame, budget } = read;
-    if (frame.type === "playback") return this.#sockets.update({ ...seat, budget, playback: heard(seat, frame, now) });
+    if (frame.type === "playback") {
+      const playback = heard(seat, frame, now);
+      if (playback !== seat.playback) this.#stalls += newStalls(frame.stalls, seat.playback, seat, now);
+      return this.#sockets.update({ ...seat, budget, playback });
+    }
     if (frame.seq > this.#owner.log.seq) {
       return this.#refuse(seat, { closeCode: CloseCode.invalid, code: "unknown_event", message: "acknowledges what was never sent" }, now);
     }
@@ -201,6 +212,12 @@ export class Room {
   joinedAt(viewer: string): Millis | null {
     const id = this.#audience.socketOf(viewer);
     return id === null ? null : (this.#sockets.seat(id)?.joinedAt ?? null);
+  }
+
+  /** What the players here say. */
+  playback(): PlaybackTally {
+    const renditions = tallyRenditions(this.#sockets.seats().map(({ playback }) => playback.rendition));
+    return { renditions, stalls: this.#stalls, joins: this.#joins };
   }
 
   /** The players of those who have a socket here. */

@@ -1,5 +1,5 @@
 import { NovaError } from "../../domain/errors.ts";
-import type { ViewerSession } from "../../domain/protocol/audience.ts";
+import type { ViewerSession } from "../../domain/protocol/api/viewers.ts";
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { joinedAt, type SessionRow } from "./sessions.ts";
 

@@ -23,6 +23,8 @@ export interface Seat {
   readBytes: number;
   /** `at`: when the player last told. */
   playback: PlaybackTotals & { at: Millis };
+  /** Its page has had a socket before, which is gone. */
+  isBack: boolean;
   /** When we closed the socket; null while it is open. It counts no more, though it may live until the client agrees. */
   closedAt: Millis | null;
 }

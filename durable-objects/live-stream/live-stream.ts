@@ -2,8 +2,12 @@ import { DurableObject } from "cloudflare:workers";
 import type { Member } from "../../domain/audience/shard-plan.ts";
 import { Broadcast, LEASE_MS } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
+import type { Resolution } from "../../domain/metrics/resolution.ts";
+import type { Analytics } from "../../domain/protocol/api/analytics.ts";
+import type { Metrics as MetricsAnswer } from "../../domain/protocol/api/metrics.ts";
 import type { Visibility } from "../../domain/protocol/api/streams.ts";
-import type { JsonValue, PullReport } from "../../domain/protocol/audience.ts";
+import type { PullReport } from "../../domain/protocol/audience.ts";
+import type { JsonValue } from "../../domain/protocol/json-value.ts";
 import type {
   EndRequest,
   Heartbeat,
@@ -24,6 +28,7 @@ import { AlarmClock, isDue } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
 import type { SegmentClaim } from "./media-window.ts";
 import { MediaWindows } from "./media-windows.ts";
+import { Metrics } from "./metrics/metrics.ts";
 import { Outbox } from "./outbox.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import {
@@ -37,6 +42,7 @@ import {
 import { Presence, type PresenceOwner } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
 import { type Holder, type Publisher, Publishing, type SegmentPush } from "./publishing.ts";
+import { type Reconciled, reconcile, type StreamRecord } from "./reconciling.ts";
 import { createRecorder } from "./recorder.ts";
 import { createSettler } from "./settler.ts";
 import { LiveStreamStorage, type StreamConfig } from "./storage.ts";
@@ -63,6 +69,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #windows: MediaWindows;
   readonly #playback: Playback;
   readonly #presence: Presence;
+  readonly #metrics: Metrics;
   readonly #closeAnswers = new CloseAnswers();
   readonly #publishing: Publishing;
   readonly #clock: AlarmClock;
@@ -82,6 +89,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#windows = new MediaWindows(this.#storage, streamId);
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(this.#presenceOwner(env), now);
+    this.#metrics = new Metrics({ sql: ctx.storage.sql, lifecycle: this.#broadcast, windows: this.#windows, presence: this.#presence });
     const outbox = new Outbox(ctx.storage.sql, env.EVENTS, () => this.#config);
     const tasks = [
       outbox.task,
@@ -90,11 +98,15 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
       createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
     ];
     this.#projector = new Projector(this.#storage, env.DB, () => ({ id: this.#streamId(), ...this.facts() }));
-    const timers = (at: Millis) => [this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(at), this.#projector.dueAt];
+    const timers = (at: Millis) => [
+      ...[this.#broadcast.nextTickAt(), this.#presence.nextSweepAt(at)],
+      ...[this.#projector.dueAt, this.#metrics.nextPurgeAt()],
+    ];
     this.#clock = new AlarmClock(ctx, tasks, timers, () => this.#playback.wake());
     this.#publishing = new Publishing({
       ...{ ctx, storage: this.#storage, broadcast: this.#broadcast, windows: this.#windows, playback: this.#playback },
-      ...{ presence: this.#presence, projector: this.#projector, clock: this.#clock, outbox, config: () => this.#config, streamId },
+      ...{ presence: this.#presence, metrics: this.#metrics, projector: this.#projector, clock: this.#clock, outbox },
+      ...{ config: () => this.#config, streamId },
     });
     this.#clock.schedule(now);
   }
@@ -152,6 +164,13 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   /** Ends the stream for good. */
   delete(): void {
     this.#publishing.delete();
+  }
+
+  /** Holds the control plane's record against what is known here, and repairs what differs. */
+  reconcile(record: StreamRecord): Promise<Reconciled> {
+    const own = { broadcast: this.#broadcast, publishing: this.#publishing, projector: this.#projector, storage: this.#storage };
+    const owner = { ...own, config: () => this.#config, configure: (config: StreamConfig) => this.configure(config) };
+    return reconcile(owner, record, Date.now()).finally(() => this.#clock.schedule(Date.now()));
   }
 
   facts(): LiveFacts {
@@ -214,6 +233,16 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     return outcomeOf(() => this.#presence.sessions(query));
   }
 
+  /** Figures over time, of this many steps. */
+  metrics(resolution: Resolution): MetricsAnswer {
+    return this.#metrics.points(resolution);
+  }
+
+  /** How a broadcast went, by default the latest. Refuses with 404 `broadcast_not_found`. */
+  analytics(broadcast: number | null): Promise<Outcome<Analytics>> {
+    return outcomeOf(() => this.#metrics.analytics(broadcast, Date.now()));
+  }
+
   /** Tells the viewers what the broadcaster sends along; `at` is null for now. Refuses with 409 `not_live`, 429 `too_many_messages`. */
   sendMetadata(at: Millis | null, payload: JsonValue): Promise<Outcome<{ seq: number; at: Millis }>> {
     return outcomeOf(() => {
@@ -267,6 +296,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const now = Date.now();
     this.#presence.sweep(now);
     this.#publishing.tick(now);
+    this.#metrics.purge(now);
     this.#clock.runTasks(now);
     if (isDue(this.#projector.dueAt, now)) await this.#projector.write(now);
     this.#clock.schedule(now);

@@ -4,8 +4,10 @@ import { PullAudience } from "../../domain/audience/pull-audience.ts";
 import type { Claim } from "../../domain/audience/settlement.ts";
 import { type Member, ROOT, type ShardPlan } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
+import { addTallies, type PlaybackTally } from "../../domain/metrics/quality-tally.ts";
 import type { Visibility } from "../../domain/protocol/api/streams.ts";
-import type { JsonValue, PullReport } from "../../domain/protocol/audience.ts";
+import type { PullReport } from "../../domain/protocol/audience.ts";
+import type { JsonValue } from "../../domain/protocol/json-value.ts";
 import type { PersonalEvent, SharedEvent, Viewers } from "../../domain/protocol/events.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { analyticsOf } from "../analytics/sink.ts";
@@ -111,6 +113,11 @@ export class Presence {
   viewers(now: Millis): Viewers {
     const connected = this.#room.connected + this.#shards.connected(now);
     return { connected, sockets: this.count, pull: this.#pullCount(now) };
+  }
+
+  /** What players with a socket say, here and at the shards. */
+  playback(now: Millis): PlaybackTally {
+    return addTallies(this.#room.playback(), this.#shards.playback(now));
   }
 
   /** Lets a visitor in, and answers with its socket. Throws as `Seating.assertSeat` and `Room.admit`. */

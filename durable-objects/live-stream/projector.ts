@@ -4,6 +4,8 @@ import type { LiveStreamStorage } from "./storage.ts";
 
 /** How long after a failed write the next is tried. */
 const RETRY_MS: Millis = 5_000;
+/** A row that was read so shortly after a write may be that of before it. */
+const READ_MS: Millis = 5_000;
 
 /** A stream's live facts, exact at the time of the answer. */
 export interface LiveFacts {
@@ -17,6 +19,9 @@ export interface LiveFacts {
   endReason: string | null;
 }
 
+/** Those of them that D1 has. */
+export type ProjectedFacts = Omit<LiveFacts, "viewers">;
+
 /** Keeps the stream's row in D1 up to date with what the object knows. Where D1 is away the live stream does not notice. */
 export class Projector {
   readonly #storage: LiveStreamStorage;
@@ -24,6 +29,8 @@ export class Projector {
   readonly #facts: () => LiveFacts & { id: string };
   #state: { version: number; dueAt: Millis | null };
   #writing: Promise<void> | null = null;
+  /** When D1 was last written, as far as this life of the object knows; Unix ms. */
+  #wroteAt: Millis = 0;
 
   constructor(storage: LiveStreamStorage, db: D1Database, facts: () => LiveFacts & { id: string }) {
     this.#storage = storage;
@@ -43,6 +50,19 @@ export class Projector {
     this.#keep({ version: version + 1, dueAt: Math.min(dueAt ?? at, at) });
   }
 
+  /** Whether what D1 has is not so, and no write of ours is going to change it. */
+  isFalse(row: { version: number; facts: ProjectedFacts; readAt: Millis }): boolean {
+    if (row.version > this.#state.version) return true;
+    if (this.#state.dueAt !== null || this.#writing !== null || row.readAt < this.#wroteAt + READ_MS) return false;
+    const facts = this.#facts();
+    return (Object.keys(row.facts) as (keyof ProjectedFacts)[]).some((name) => row.facts[name] !== facts[name]);
+  }
+
+  /** The next write shall win over a row of this version, and is due now. */
+  overrule(version: number, now: Millis): void {
+    this.#keep({ version: Math.max(version, this.#state.version) + 1, dueAt: now });
+  }
+
   /** Writes the facts, once at a time. Never rejects: a failure is logged, and due again later. */
   write(now: Millis): Promise<void> {
     this.#writing ??= this.#write(now).finally(() => {
@@ -56,6 +76,7 @@ export class Projector {
     const { id, ...facts } = this.#facts();
     try {
       await saveProjection(this.#db, id, version, facts);
+      this.#wroteAt = Date.now();
       // What changed meanwhile has been marked with its own time.
       if (this.#state.version === version) this.#keep({ version, dueAt: null });
     } catch (error) {

@@ -16,6 +16,7 @@ import type { AlarmClock } from "./alarm-clock.ts";
 import type { InitRow } from "./media-storage.ts";
 import type { MediaWindow, SegmentClaim } from "./media-window.ts";
 import type { MediaWindows } from "./media-windows.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Playback } from "./playback.ts";
 import type { Presence } from "./presence.ts";
@@ -48,6 +49,7 @@ export interface PublishingOwner {
   windows: MediaWindows;
   playback: Playback;
   presence: Presence;
+  metrics: Metrics;
   projector: Projector;
   clock: AlarmClock;
   outbox: Outbox;
@@ -138,10 +140,11 @@ export class Publishing {
 
   /** Renews the lease; frames in it make the stream live. Says `stop` to the origin of a deleted stream. */
   heartbeat(holder: Holder, health: Heartbeat): HeartbeatAnswer {
-    const { broadcast, presence } = this.#owner;
+    const { broadcast, presence, metrics } = this.#owner;
     if (broadcast.deleted) return { action: "stop", reason: "the stream was deleted" };
     return this.#held(holder, (connection, now) => {
       if (health.fps > 0 && !connection.live) this.#goLive(now);
+      metrics.observe(connection, health, now);
       const update = this.#pulse.observe(connection.epoch, health, now);
       if (update !== null && presence.count > 0) presence.tell({ event: "bitrate_update", data: update }, now);
       return { action: "continue", reason: null };
@@ -225,8 +228,9 @@ export class Publishing {
   /** What a transition means for viewers and for the record. */
   #apply(transition: Transition | null, now: Millis): void {
     if (transition === null) return;
-    const { ctx, broadcast, presence, windows, projector, playback, clock, outbox } = this.#owner;
+    const { ctx, broadcast, presence, metrics, windows, projector, playback, clock, outbox } = this.#owner;
     if (transition.kind === "started") presence.restartPeak();
+    metrics.apply(transition, now);
     if (transition.kind === "ended") windows.get(transition.broadcast)?.storage.save("endedAt", now);
     presence.tell(lifecycleEvent(transition, this.#owner.streamId(), presence.peak, now), now);
     outbox.add(transition, { originId: broadcast.connection?.originId ?? null, peakViewers: presence.peak }, now);

@@ -1,6 +1,7 @@
 import { ShardLedger } from "../../domain/audience/shard-ledger.ts";
 import { type Member, membersOfRung, type ShardPlan, shardsOf } from "../../domain/audience/shard-plan.ts";
 import { ShardPlanner } from "../../domain/audience/shard-planner.ts";
+import type { PlaybackTally } from "../../domain/metrics/quality-tally.ts";
 import { PLAYER_KEYS } from "../../domain/protocol/audience.ts";
 import type { Millis } from "../../domain/time.ts";
 import { type AudienceEnv, shardThresholdOf } from "../audience/admission.ts";
@@ -69,6 +70,11 @@ export class ShardHub {
   /** Viewers of all shards whose socket is open. */
   connected(now: Millis): number {
     return this.#ledger.connected(now);
+  }
+
+  /** What the players at all shards say, as of their last reports. */
+  playback(now: Millis): PlaybackTally {
+    return this.#ledger.playback(now);
   }
 
   /** Players that go with the shards' sockets, those below `threshold` at least. */

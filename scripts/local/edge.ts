@@ -7,6 +7,9 @@ import { applyMigrations } from "./migrations.ts";
 import type { LocalSecrets } from "./settings.ts";
 import { localSocketLimit } from "./socket-limit.ts";
 
+/** How often the cron of wrangler.toml fires. */
+const CRON_MS = 60_000;
+
 /** How a local edge runs. */
 export interface EdgeOptions {
   host: string;
@@ -23,9 +26,9 @@ export interface EdgeOptions {
   vars?: Record<string, string>;
 }
 
-/** What is different in a local runtime: no Analytics Engine, and one process for all sockets. */
+/** What is different in a local runtime: no Analytics Engine, one process for all sockets, and webhooks of this machine. */
 export function localVars(): Record<string, string> {
-  return { ANALYTICS_SINK: "memory", MAX_SOCKETS_IN_PROCESS: String(localSocketLimit()) };
+  return { ANALYTICS_SINK: "memory", MAX_SOCKETS_IN_PROCESS: String(localSocketLimit()), WEBHOOK_ALLOW_LOOPBACK: "true" };
 }
 
 /** The built Worker in workerd, with D1, R2 and Durable Objects as miniflare embeds them and the bindings that wrangler.toml declares. */
@@ -59,9 +62,24 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
   try {
     const url = await miniflare.ready;
     await applyMigrations(await miniflare.getD1Database("DB"));
+    fireCron(miniflare);
     return { miniflare, url };
   } catch (error) {
     await miniflare.dispose().catch(() => undefined);
     throw error;
   }
+}
+
+/** Fires the cron, as nobody else does in a local runtime, until the runtime is disposed. */
+function fireCron(miniflare: Miniflare): void {
+  const timer = setInterval(async () => {
+    try {
+      const worker = await miniflare.getWorker();
+      await worker.scheduled({ cron: "* * * * *" });
+    } catch (error) {
+      // One that fails comes again in a minute; there is nothing more to do once the runtime is gone.
+      if (error instanceof Error && "code" in error && error.code === "ERR_DISPOSED") clearInterval(timer);
+    }
+  }, CRON_MS);
+  timer.unref();
 }

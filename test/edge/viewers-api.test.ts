@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { AnalyticsRow } from "../../domain/audience/analytics-point.ts";
-import type { ViewerList } from "../../domain/protocol/audience.ts";
+import type { ViewerList } from "../../domain/protocol/api/viewers.ts";
 import { keptRows } from "../../durable-objects/analytics/memory-sink.ts";
 import { sha256Hex } from "../../workers/store/digest.ts";
 import { ask, askApi, createStream } from "./edge.ts";

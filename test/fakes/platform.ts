@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StreamResource } from "../../domain/protocol/api/streams.ts";
-import type { ViewerList } from "../../domain/protocol/audience.ts";
+import type { ViewerList } from "../../domain/protocol/api/viewers.ts";
 import type { Log } from "../../origin/log.ts";
 import { Origin } from "../../origin/origin.ts";
 import { build } from "../../scripts/local/build.ts";

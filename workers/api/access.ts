@@ -3,12 +3,16 @@ import { createMiddleware } from "hono/factory";
 import { NovaError } from "../../domain/errors.ts";
 import { Scope } from "../../domain/protocol/api/access.ts";
 import type { Author } from "../audit/new-event.ts";
-import { Accounts } from "../store/accounts.ts";
+import { Recent } from "../recent.ts";
+import { Accounts, ADMIN_ACCOUNT } from "../store/accounts.ts";
+import { API_KEY_PREFIX, apiKeysOf } from "../store/api-key-tokens.ts";
+import { ApiKeys } from "../store/api-keys.ts";
 import { isSecret, sha256Hex } from "../store/digest.ts";
 import type { Surface } from "../surface.ts";
-
-/** The account of the deployment's own administrator, made by the first migration. */
-const ADMIN_ACCOUNT = "admin";
+import { answerOnce } from "./idempotency.ts";
+import { readJsonBody } from "./json-body.ts";
+import { type OutsideCaller, verifyOutsideToken } from "./jwt.ts";
+import { limitAddress, limitKey } from "./limits.ts";
 
 /** Who calls the API. */
 export interface Caller {
@@ -16,6 +20,9 @@ export interface Caller {
   scopes: readonly Scope[];
   /** As events name it: `key:{id}`, `jwt:{subject}`, `admin`. */
   actor: string;
+  credential: "admin_key" | "api_key" | "jwt";
+  /** Null where the credential is no API key. */
+  keyId: string | null;
 }
 
 /** What a route behind `requireScope` knows. */
@@ -25,31 +32,84 @@ export interface ApiSurface extends Surface {
 
 /** Lets callers through whose key has a scope; 401 `unauthorized` without a valid key, 403 `forbidden` without the scope. */
 export function requireScope(scope: Scope) {
-  return createMiddleware<ApiSurface>(async (c, next) => {
-    const caller = await identifyCaller(c.env, c.req.header("Authorization"));
-    if (!caller.scopes.includes(scope) && !caller.scopes.includes("admin")) {
-      throw new NovaError(403, "forbidden", `this needs a key with the scope ${scope}`);
-    }
-    c.set("caller", caller);
-    await next();
+  return requireCaller((caller) => {
+    if (hasScope(caller, scope)) return;
+    throw new NovaError(403, "forbidden", `this needs a key with the scope ${scope}`);
   });
 }
 
-async function identifyCaller(env: Env, authorization: string | undefined): Promise<Caller> {
-  const token = /^Bearer (.+)$/i.exec(authorization ?? "")?.[1]?.trim();
-  if (token === undefined) throw unauthorized("send an API key: Authorization: Bearer YOUR_KEY");
-  if (await isSecret(token, env.ADMIN_API_KEY)) return { accountId: ADMIN_ACCOUNT, scopes: Scope.options, actor: "admin" };
-  const key = await new Accounts(env.DB).findByKey(await sha256Hex(token), Date.now());
-  if (key === null) throw unauthorized("this API key is not valid");
-  return { accountId: key.accountId, scopes: key.scopes, actor: `key:${key.keyId}` };
+/**
+ * Lets callers through that `check` does not refuse. Then their JSON body is read, and a request with an `Idempotency-Key` is carried out
+ * once: only for those who may do it.
+ */
+export function requireCaller(check: (caller: Caller) => void = () => {}) {
+  return createMiddleware<ApiSurface>(async (c, next) => {
+    const caller = await identifyCaller(c);
+    check(caller);
+    c.set("caller", caller);
+    await readJsonBody(c);
+    return answerOnce(c, caller, next);
+  });
+}
+
+/** Whether a caller may do what needs a scope. */
+export function hasScope({ scopes }: Caller, scope: Scope): boolean {
+  return scopes.includes(scope) || scopes.includes("admin");
+}
+
+async function identifyCaller(c: Context<ApiSurface>): Promise<Caller> {
+  const token = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1]?.trim();
+  const caller = token === undefined ? null : await findCaller(c, token);
+  if (caller !== null) return caller;
+  await limitAddress(c.env, c.req.raw);
+  const message = token === undefined ? "send an API key: Authorization: Bearer YOUR_KEY" : "this API key is not valid";
+  throw new NovaError(401, "unauthorized", message);
+}
+
+/** What costs nothing comes first: a credential that was made up reaches neither D1 nor the outside issuer. */
+async function findCaller(c: Context<ApiSurface>, token: string): Promise<Caller | null> {
+  if (await isSecret(token, c.env.ADMIN_API_KEY)) {
+    return { accountId: ADMIN_ACCOUNT, scopes: Scope.options, actor: "admin", credential: "admin_key", keyId: null };
+  }
+  if (token.startsWith(API_KEY_PREFIX)) return findKeyCaller(c, token);
+  if (token.split(".").length === 3) return findOutsideCaller(c, token);
+  return null;
+}
+
+async function findKeyCaller(c: Context<ApiSurface>, token: string): Promise<Caller | null> {
+  if (!(await apiKeysOf(c.env).verify(token))) return null;
+  const digest = await sha256Hex(token);
+  await limitKey(c.env, `key:${digest}`);
+  const keys = new ApiKeys(c.env.DB);
+  const now = Date.now();
+  const key = await keys.findValid(digest, now);
+  if (key === null) return null;
+  c.executionCtx.waitUntil(
+    keys.noteUse(key, now).catch(() => console.warn(JSON.stringify({ event: "key_use_not_noted", key_id: key.id }))),
+  );
+  return { accountId: key.accountId, scopes: key.scopes, actor: `key:${key.id}`, credential: "api_key", keyId: key.id };
+}
+
+/** Accounts of the outside issuer that are known to exist. */
+const knownAccounts = new Recent<true>(600_000);
+
+async function findOutsideCaller(c: Context<ApiSurface>, token: string): Promise<Caller | null> {
+  const outside = await verifyOutsideToken(c.env, token);
+  if (outside === null) return null;
+  await limitKey(c.env, outside.accountId);
+  const actor = `jwt:${outside.subject}`;
+  await ensureAccount(c, outside, actor);
+  return { accountId: outside.accountId, scopes: outside.scopes, actor, credential: "jwt", keyId: null };
+}
+
+async function ensureAccount(c: Context<ApiSurface>, { accountId, accountName }: OutsideCaller, actor: string): Promise<void> {
+  if (knownAccounts.get(accountId) !== undefined) return;
+  await new Accounts(c.env.DB).create({ id: accountId, name: accountName }, { actor, requestId: c.get("requestId") }, Date.now());
+  knownAccounts.set(accountId, true);
 }
 
 /** On whose behalf a request changes something. */
 export function authorOf(c: Context<ApiSurface>): Author {
   const { accountId, actor } = c.get("caller");
   return { accountId, actor, requestId: c.get("requestId") };
-}
-
-function unauthorized(message: string): NovaError {
-  return new NovaError(401, "unauthorized", message);
 }

@@ -1,16 +1,32 @@
-import { readJsonBody } from "./json-body.ts";
+import { metadata } from "../audience/metadata.ts";
+import { viewers } from "../audience/viewers.ts";
+import { relayAfterChange } from "../audit/relay.ts";
+import { accounts } from "./accounts.ts";
+import { apiKeys } from "./api-keys.ts";
+import { auditEvents } from "./audit-events.ts";
+import { metrics } from "./metrics.ts";
+import { playbackTokens } from "./playback-tokens.ts";
 import { createRouter } from "./router.ts";
 import { streamKeys } from "./stream-keys.ts";
 import { streams } from "./streams.ts";
+import { webhookDeliveries } from "./webhook-deliveries.ts";
+import { webhooks } from "./webhooks.ts";
 
 /** The control plane, below `/api/v1`. */
 export const api = createRouter();
-api.use(readJsonBody);
-api.use(async (c, next) => {
-  await next();
-  c.header("Cache-Control", "no-store");
-});
+api.use(relayAfterChange);
 
 /** Its operations, for the typed client. */
-export const operations = api.route("/", streams).route("/", streamKeys);
+export const operations = api
+  .route("/", streams)
+  .route("/", metrics)
+  .route("/", streamKeys)
+  .route("/", auditEvents)
+  .route("/", playbackTokens)
+  .route("/", viewers)
+  .route("/", metadata)
+  .route("/", webhooks)
+  .route("/", webhookDeliveries)
+  .route("/", accounts)
+  .route("/", apiKeys);
 export type Api = typeof operations;

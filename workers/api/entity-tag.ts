@@ -2,10 +2,16 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import type { ApiSurface } from "./access.ts";
+import type { DocumentedHeaders } from "./operation.ts";
 
 /** The header that makes a change conditional, for an operation's `request.headers`. */
 export const IfMatch = {
   "If-Match": z.string().max(256).optional().meta({ description: "`ETag` of the revision that the change is meant for", example: '"3"' }),
+};
+
+/** The header that names a revision, for an operation's answer. */
+export const RevisionHeader: DocumentedHeaders = {
+  ETag: { description: "The revision, for `If-Match`", schema: { type: "string" }, example: '"3"' },
 };
 
 /** The `ETag` of something that broadcasters change. It tells of what they set, not of what happens to it, such as viewers coming. */

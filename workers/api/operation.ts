@@ -1,7 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import type { Scope } from "../../domain/protocol/api/access.ts";
 import { ErrorBody, REFUSALS, type RefusalCode } from "../../domain/protocol/api/refusals.ts";
-import { requireScope } from "./access.ts";
+import { requireCaller, requireScope } from "./access.ts";
 
 /** What the parts of an operation look like in `createRoute`: `{...authorized("streams:read"), request, responses}`. */
 
@@ -10,9 +10,17 @@ export function authorized<Of extends Scope>(scope: Of) {
   return { security: [{ apiKey: [] as string[] }], middleware: requireScope(scope), "x-required-scope": scope };
 }
 
+/** An operation that needs a valid key, whatever its scopes. */
+export function authenticated() {
+  return { security: [{ apiKey: [] as string[] }], middleware: requireCaller() };
+}
+
+/** Headers of an answer, as the API's document shows them. */
+export type DocumentedHeaders = Record<string, { description: string; schema: { type: "string" }; example: string }>;
+
 /** An answer with a JSON body. */
-export function answer<Schema extends z.ZodType>(schema: Schema, description: string) {
-  return { description, content: { "application/json": { schema } } };
+export function answer<Schema extends z.ZodType>(schema: Schema, description: string, headers: DocumentedHeaders = {}) {
+  return { description, headers, content: { "application/json": { schema } } };
 }
 
 /** A JSON body that must be there. */
@@ -25,8 +33,13 @@ const COMMON: readonly RefusalCode[] = ["invalid_request", "unauthorized", "forb
 
 /** The refusals of an operation, by status, each code with an example: those that every operation has, and its own. */
 export function refusals(...codes: RefusalCode[]) {
+  return refusalsWithoutKey(...COMMON, ...codes);
+}
+
+/** The refusals of an operation that needs no key: all that it has are named. */
+export function refusalsWithoutKey(...codes: RefusalCode[]) {
   const byStatus = new Map<number, RefusalCode[]>();
-  for (const code of new Set([...COMMON, ...codes])) {
+  for (const code of new Set(codes)) {
     const [status] = REFUSALS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }

@@ -1,31 +1,30 @@
-import { Hono } from "hono";
-import { z } from "zod";
+import { createRoute } from "@hono/zod-openapi";
 import { NovaError } from "../../domain/errors.ts";
+import { MintPlaybackToken, PlaybackToken } from "../../domain/protocol/api/playback-tokens.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";
-import { readJson } from "../surface.ts";
-import { type ApiSurface, requireScope } from "./access.ts";
-import { findOwnStream } from "./own-stream.ts";
+import { answer, authorized, jsonBody, refusals } from "./operation.ts";
+import { findOpenStream, StreamParams } from "./own-stream.ts";
+import { createRouter } from "./router.ts";
 
 const MAX_AHEAD_MS: Millis = 30 * 86_400_000;
 
-/** The body of `POST /api/v1/streams/{id}/playback-tokens`. */
-const MintPlaybackToken = z.strictObject({
-  /** Seconds, counted from `not_before` where it lies ahead. */
-  expires_in: z.number().int().min(60).max(604_800).default(3600),
-  /** Up to 30 days ahead. */
-  not_before: z.iso.datetime({ offset: true }).optional(),
+const mint = createRoute({
+  ...{ method: "post", path: "/streams/{id}/playback-tokens", operationId: "createPlaybackToken", ...authorized("streams:write") },
+  tags: ["Playback"],
+  summary: "Create a playback token",
+  description: "Whoever has it plays the stream until it expires, also where its visibility is `signed`. It cannot be taken back.",
+  request: { params: StreamParams, body: jsonBody(MintPlaybackToken) },
+  responses: {
+    201: answer(PlaybackToken, "The token, and addresses that hold it"),
+    ...refusals("stream_not_found", "stream_deleted", "signing_not_configured", "invalid_json", "body_too_large"),
+  },
 });
 
-/** Playback tokens of signed streams, for whoever owns the stream. */
-export const playbackTokens = new Hono<ApiSurface>();
-
-playbackTokens.post("/streams/:id/playback-tokens", requireScope("streams:write"), async (c) => {
-  c.header("Cache-Control", "no-store");
-  const { stream, row } = await findOwnStream(c);
-  if (row.deletedAt !== null) throw new NovaError(410, "stream_deleted", "this stream was deleted: create a new one");
-  const body = await readJson(c.req.raw, MintPlaybackToken, 1024);
-  const claims: PlaybackClaims = { sub: stream, ...validity(body, Date.now()) };
+/** Playback tokens of signed streams, `/api/v1/streams/{id}/playback-tokens`. */
+export const playbackTokens = createRouter().openapi(mint, async (c) => {
+  const { stream } = await findOpenStream(c);
+  const claims: PlaybackClaims = { sub: stream, ...validity(c.req.valid("json"), Date.now()) };
   const keys = await playbackKeysOf(c.env.PLAYBACK_KEYS, true);
   const token = await keys.sign(claims).catch((error: unknown) => {
     throw error instanceof PlaybackKeysError ? notConfigured(error.message) : error;
@@ -45,7 +44,7 @@ playbackTokens.post("/streams/:id/playback-tokens", requireScope("streams:write"
 });
 
 /** From when to when, Unix seconds. Throws 400 `invalid_request`. */
-function validity(body: z.output<typeof MintPlaybackToken>, now: Millis): { exp: number; nbf?: number } {
+function validity(body: MintPlaybackToken, now: Millis): { exp: number; nbf?: number } {
   const notBefore = body.not_before === undefined ? 0 : Date.parse(body.not_before);
   if (notBefore > now + MAX_AHEAD_MS) throw new NovaError(400, "invalid_request", "not_before: at most 30 days ahead");
   if (notBefore <= now) return { exp: Math.floor(now / 1000) + body.expires_in };

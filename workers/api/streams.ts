@@ -8,8 +8,9 @@ import { Streams } from "../store/streams.ts";
 import { mintStreamKey, randomBytes, streamIdsOf } from "../store/tokens.ts";
 import { liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
-import { IfMatch, readIfMatch, tagOf } from "./entity-tag.ts";
-import { answer, authorized, jsonBody, refusals } from "./operation.ts";
+import { IfMatch, RevisionHeader, readIfMatch, tagOf } from "./entity-tag.ts";
+import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
+import { answer, authorized, type DocumentedHeaders, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
 import { describeStream } from "./resource.ts";
 import { createRouter } from "./router.ts";
@@ -19,12 +20,19 @@ const tags = ["Streams"];
 /** How often a change is tried again that another one has overtaken. */
 const MAX_TRIES = 5;
 
+const LOCATION: DocumentedHeaders = {
+  Location: { description: "Where the stream is", schema: { type: "string" }, example: "/api/v1/streams/7k2m9qx4v8n3p5r1t6w0z2bc" },
+};
+
 const create = createRoute({
   ...{ method: "post", path: "/streams", tags, operationId: "createStream", ...authorized("streams:write") },
   summary: "Create a stream",
   description: "The answer holds the key that an encoder publishes with. It is shown this once.",
-  request: { body: jsonBody(CreateStream) },
-  responses: { 201: answer(CreatedStream, "The stream, with its key"), ...refusals("invalid_json", "body_too_large") },
+  request: { headers: z.object(IdempotencyKey), body: jsonBody(CreateStream) },
+  responses: {
+    201: answer(CreatedStream, "The stream, with its key", { ...LOCATION, ...RevisionHeader }),
+    ...refusals("invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
+  },
 });
 
 const list = createRoute({
@@ -42,7 +50,7 @@ const get = createRoute({
   description:
     "With its exact state and viewer count. A deleted stream is still there. `ETag` is the revision of what the broadcaster has set.",
   request: { params: StreamParams },
-  responses: { 200: answer(StreamResource, "The stream"), ...refusals("stream_not_found") },
+  responses: { 200: answer(StreamResource, "The stream", RevisionHeader), ...refusals("stream_not_found") },
 });
 
 const update = createRoute({
@@ -52,7 +60,7 @@ const update = createRoute({
     "What is not named stays. Title, visibility and reconnect window hold at once; `latency_mode`, `part_target`, `dvr_window_seconds` and `record` from the next broadcast on. With `If-Match` it is only done where nobody has changed the stream since.",
   request: { params: StreamParams, headers: z.object(IfMatch), body: jsonBody(UpdateStream) },
   responses: {
-    200: answer(StreamResource, "The stream as it is now"),
+    200: answer(StreamResource, "The stream as it is now", RevisionHeader),
     ...refusals("stream_not_found", "stream_deleted", "revision_mismatch", "invalid_json", "body_too_large"),
   },
 });

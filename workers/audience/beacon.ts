@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { createRoute } from "@hono/zod-openapi";
 import { cors } from "hono/cors";
 import type { AnalyticsPoint } from "../../domain/audience/analytics-point.ts";
 import { type MessageBudget, type MessageLimit, spendMessage } from "../../domain/audience/message-limit.ts";
@@ -6,8 +6,11 @@ import { NovaError } from "../../domain/errors.ts";
 import { Beacon, type BeaconEvent, MAX_BEACON_BYTES } from "../../domain/protocol/beacon.ts";
 import type { Millis } from "../../domain/time.ts";
 import { analyticsOf } from "../../durable-objects/analytics/sink.ts";
+import { jsonBody, refusalsWithoutKey } from "../api/operation.ts";
+import { StreamParams } from "../api/own-stream.ts";
+import { createRouter } from "../api/router.ts";
 import { Recent } from "../recent.ts";
-import { proveStreamId, readJson, type Surface } from "../surface.ts";
+import { proveStreamId, readJson } from "../surface.ts";
 import { identifyVisitor } from "./visitor.ts";
 
 const MINUTE_MS: Millis = 60_000;
@@ -18,12 +21,24 @@ const ADDRESS_LIMIT: MessageLimit = { messages: 300, windowMs: MINUTE_MS };
 /** What visitors have sent this isolate in the last minute. */
 const budgets = new Recent<MessageBudget>(MINUTE_MS);
 
-/** What players notice, `POST /api/v1/streams/{stream}/beacon`, from any site and without a key. Asks neither D1 nor the stream's object. */
-export const beacon = new Hono<Surface>();
+const send = createRoute({
+  ...{ method: "post", path: "/streams/{id}/beacon", tags: ["Audience"], operationId: "sendBeacon", security: [] },
+  summary: "Send a beacon of a player",
+  description:
+    "What a player noticed: how long it took to start, where it stood still, which rendition it changed to, what failed. From any site, without a key. The body is read as JSON whatever its content type says, so that `navigator.sendBeacon` needs no preflight. At most 4 KiB, and ten a minute from one player: send several events in one.",
+  request: { params: StreamParams, body: jsonBody(Beacon) },
+  responses: {
+    204: { description: "Taken" },
+    ...refusalsWithoutKey("invalid_json", "invalid_request", "stream_not_found", "body_too_large", "too_many_beacons", "internal_error"),
+  },
+});
 
-beacon.use("/streams/:id/beacon", cors({ origin: "*", allowMethods: ["POST"], allowHeaders: ["Content-Type"], maxAge: 86_400 }));
-
-beacon.post("/streams/:id/beacon", async (c) => {
+/** What players notice, `/api/v1/streams/{id}/beacon`, from any site and without a key. Asks neither D1 nor the stream's object. */
+export const beacon = createRouter();
+// Described, but read by its own rules: a beacon's content type is that of a text.
+beacon.openAPIRegistry.registerPath(send);
+beacon.use(send.getRoutingPath(), cors({ origin: "*", allowMethods: ["POST"], allowHeaders: ["Content-Type"], maxAge: 86_400 }));
+beacon.post(send.getRoutingPath(), async (c) => {
   const stream = await proveStreamId(c.env, c.req.param("id"));
   const { address, player, device, country } = await identifyVisitor(c.env, stream, c.req.raw);
   const now = Date.now();

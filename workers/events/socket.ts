@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { createRoute, z } from "@hono/zod-openapi";
 import { homeOf, ROOT } from "../../domain/audience/shard-plan.ts";
 import { NovaError } from "../../domain/errors.ts";
 import { SocketQuery } from "../../domain/protocol/events.ts";
@@ -6,15 +6,34 @@ import type { StreamId } from "../../domain/stream-id.ts";
 import { readUpgrade } from "../../durable-objects/audience/admission.ts";
 import { shardOf } from "../../durable-objects/audience/members.ts";
 import { type Visit, visitRequest } from "../../durable-objects/audience/visit.ts";
+import { refusalsWithoutKey } from "../api/operation.ts";
+import { StreamParams } from "../api/own-stream.ts";
+import { createRouter } from "../api/router.ts";
 import { knownPlan, learnPlan } from "../audience/plans.ts";
 import { identifyVisitor } from "../audience/visitor.ts";
 import { verifyPlaybackToken } from "../playback/access.ts";
-import { liveStream, parseInput, proveStreamId, type Surface } from "../surface.ts";
+import { liveStream, parseInput, proveStreamId } from "../surface.ts";
 
-/** The stream's WebSocket, `GET /api/v1/streams/{stream}/ws?viewer={id}[&resume=…]`, with `&token=` where playback is signed. */
-export const events = new Hono<Surface>();
+const PlaybackTokenQuery = z.string().optional().meta({ description: "A playback token, where the stream is signed" });
 
-events.get("/streams/:id/ws", async (c) => {
+const open = createRoute({
+  ...{ method: "get", path: "/streams/{id}/ws", tags: ["Audience"], operationId: "openSocket", security: [] },
+  summary: "Open a stream's WebSocket",
+  request: { params: StreamParams, query: SocketQuery.extend({ token: PlaybackTokenQuery }) },
+  responses: {
+    101: { description: "Open: the first frame is `connection_established`" },
+    ...refusalsWithoutKey(
+      ...(["invalid_request", "token_required", "token_invalid", "origin_not_allowed", "stream_not_found", "upgrade_required"] as const),
+      ...(["too_many_sockets", "internal_error", "unavailable", "too_many_viewers", "signing_not_configured"] as const),
+    ),
+  },
+});
+
+/** The stream's WebSocket, `/api/v1/streams/{id}/ws?viewer={viewer}[&resume=…]`, with `&token=` where playback is signed. */
+export const events = createRouter();
+// Described, but read by its own rules: what is asked first decides which refusal is given.
+events.openAPIRegistry.registerPath(open);
+events.get(open.getRoutingPath(), async (c) => {
   const id = await proveStreamId(c.env, c.req.param("id"));
   if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
     throw new NovaError(426, "upgrade_required", "this address speaks WebSocket: connect with wss:// or ws://");

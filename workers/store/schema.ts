@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { Scope } from "../../domain/protocol/api/access.ts";
-import type { AuditEvent } from "../../domain/protocol/api/audit-events.ts";
+import type { AuditEvent, AuditEventType } from "../../domain/protocol/api/audit-events.ts";
+import type { DeliveredEventType, DeliveryError } from "../../domain/protocol/api/webhooks.ts";
 
 /** Times are Unix milliseconds: drizzle's own timestamp mode would drop them. Secrets are stored as SHA-256 digests only. */
 const createdAt = integer("created_at").notNull();
@@ -181,7 +182,7 @@ export const webhooks = sqliteTable(
     url: text("url").notNull(),
     description: text("description").notNull().default(""),
     /** Empty for all. */
-    eventTypes: text("event_types", { mode: "json" }).$type<string[]>().notNull(),
+    eventTypes: text("event_types", { mode: "json" }).$type<AuditEventType[]>().notNull(),
     /** The signing secret, encrypted. */
     secret: text("secret").notNull(),
     enabled: integer("enabled", { mode: "boolean" }).notNull().default(true),
@@ -200,7 +201,7 @@ export const webhookDeliveries = sqliteTable(
     webhookId: text("webhook_id").notNull(),
     accountId: text("account_id").notNull(),
     eventId: text("event_id").notNull(),
-    eventType: text("event_type").notNull(),
+    eventType: text("event_type").$type<DeliveredEventType>().notNull(),
     /** What is sent: JSON. */
     body: text("body").notNull(),
     status: text("status", { enum: ["pending", "delivered", "dead"] })
@@ -212,7 +213,7 @@ export const webhookDeliveries = sqliteTable(
     lastAttemptAt: integer("last_attempt_at"),
     /** HTTP status of the last answer; null where there was none. */
     lastStatus: integer("last_status"),
-    lastError: text("last_error"),
+    lastError: text("last_error").$type<DeliveryError>(),
     createdAt,
   },
   (table) => [

@@ -16,6 +16,8 @@ export const web = new Hono<Surface>();
 
 web.get("/", (c) => page(c, "/index.html", 200));
 
+web.get("/docs", (c) => page(c, "/docs.html", 200));
+
 web.get("/watch/:id", async (c) => {
   const id = await streamIdsOf(c.env).parse(c.req.param("id"));
   if (id === null) return page(c, "/404.html", 404);
@@ -31,8 +33,10 @@ web.get("/watch/:id", async (c) => {
 });
 
 web.get("/assets/*", (c) => asset(c, "public, max-age=31536000, immutable")); // file names carry a hash of what is in them
-web.get("/client/stream-socket.js", (c) => clientFile(c, "text/javascript; charset=utf-8"));
-web.get("/client/stream-socket.d.ts", (c) => clientFile(c, "text/plain; charset=utf-8"));
+web.get("/client/stream-socket.js", (c) => publicFile(c, "text/javascript; charset=utf-8"));
+web.get("/client/stream-socket.d.ts", (c) => publicFile(c, "text/plain; charset=utf-8"));
+web.get("/openapi.json", (c) => publicFile(c, "application/json"));
+web.get("/openapi.yaml", (c) => publicFile(c, "application/yaml"));
 web.get("/icon.svg", (c) => asset(c, "public, max-age=3600"));
 
 /** An address that nothing answers to: a page for people, the error body for programs. */
@@ -61,8 +65,8 @@ async function asset(c: Context<Surface>, cacheControl: string): Promise<Respons
   return new Response(answer.body, { status: answer.status, headers });
 }
 
-/** The client of the stream's socket: pages of other sites import it from here. */
-async function clientFile(c: Context<Surface>, contentType: string): Promise<Response> {
+/** What others load, too: the client of the stream's socket, the API's document. */
+async function publicFile(c: Context<Surface>, contentType: string): Promise<Response> {
   const answer = await asset(c, "public, max-age=300");
   if (!answer.ok) return answer;
   answer.headers.set("Content-Type", contentType);

@@ -98,7 +98,9 @@ export const Analytics = z
         viewers: figure,
         pull: figure,
         ingress_kbps: figure,
-        ingress_variation: figure.nullable().meta({ description: "Standard deviation over mean" }),
+        ingress_variation: figure
+          .nullable()
+          .meta({ description: "Standard deviation over mean, without the first seconds of a connection" }),
         egress_kbps: figure,
         fps: figure,
         keyframe_interval: figure.nullable(),

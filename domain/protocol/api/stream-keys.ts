@@ -32,6 +32,18 @@ export const RotateStreamKey = z
   })
   .meta({ id: "RotateStreamKey", example: { overlap_seconds: 3600 } });
 
+const exampleKey = {
+  id: "0d5f7a52-5b0c-4a6e-9c1d-6f1f4b1c2a3e",
+  label: "Camera 2",
+  prefix: "nova_7k2m9",
+  status: "valid" as const,
+  created_at: "2026-05-02T17:55:00.000Z",
+  expires_at: null,
+  last_used_at: "2026-05-02T18:00:00.900Z",
+  last_used_from: "203.0.113.9",
+  revoked_at: null,
+};
+
 /** A stream key as lists show it: never the key itself. */
 export const StreamKeyResource = z
   .object({
@@ -45,20 +57,7 @@ export const StreamKeyResource = z
     last_used_from: z.string().nullable().meta({ description: "The address of the encoder that published with it last" }),
     revoked_at: timestamp.nullable(),
   })
-  .meta({
-    id: "StreamKey",
-    example: {
-      id: "0d5f7a52-5b0c-4a6e-9c1d-6f1f4b1c2a3e",
-      label: "Camera 2",
-      prefix: "nova_7k2m9",
-      status: "valid",
-      created_at: "2026-05-02T17:55:00.000Z",
-      expires_at: null,
-      last_used_at: "2026-05-02T18:00:00.900Z",
-      last_used_from: "203.0.113.9",
-      revoked_at: null,
-    },
-  });
+  .meta({ id: "StreamKey", example: exampleKey });
 export type StreamKeyResource = z.infer<typeof StreamKeyResource>;
 
 /** The only answer that ever holds the key. */
@@ -66,19 +65,8 @@ export const CreatedStreamKey = StreamKeyResource.extend({
   stream_key: z.string().meta({ description: "For the encoder; shown this once" }),
 }).meta({
   id: "CreatedStreamKey",
-  example: {
-    id: "0d5f7a52-5b0c-4a6e-9c1d-6f1f4b1c2a3e",
-    label: "Camera 2",
-    prefix: "nova_7k2m9",
-    status: "valid",
-    created_at: "2026-05-02T17:55:00.000Z",
-    expires_at: null,
-    last_used_at: null,
-    last_used_from: null,
-    revoked_at: null,
-    stream_key: "nova_7k2m9qx4v8n3p5r1t6w0z2bc4d6f8g0h",
-  },
+  example: { ...exampleKey, last_used_at: null, last_used_from: null, stream_key: "nova_7k2m9qx4v8n3p5r1t6w0z2bc4d6f8g0h" },
 });
 
 /** Answer of `GET /api/v1/streams/{id}/keys`: all of them, the newest first. */
-export const StreamKeyList = z.object({ keys: z.array(StreamKeyResource) }).meta({ id: "StreamKeyList" });
+export const StreamKeyList = z.object({ keys: z.array(StreamKeyResource) }).meta({ id: "StreamKeyList", example: { keys: [exampleKey] } });

@@ -82,6 +82,37 @@ export type ListStreams = z.output<typeof ListStreams>;
 
 const timestamp = z.iso.datetime();
 
+const exampleId = "7k2m9qx4v8n3p5r1t6w0z2bc";
+const exampleStream = {
+  id: exampleId,
+  title: "Morning show",
+  description: "News and weather, every weekday at six",
+  tags: ["news"],
+  status: "active" as const,
+  visibility: "public" as const,
+  latency_mode: "low" as const,
+  part_target: 0.5,
+  dvr_window_seconds: 60,
+  record: false,
+  profile: "passthrough" as const,
+  reconnect_window_seconds: 60,
+  rtmp_url: "rtmp://live.example.com:1935/live",
+  playback: {
+    hls: `https://live.example.com/hls/${exampleId}/index.m3u8`,
+    dash: `https://live.example.com/dash/${exampleId}/manifest.mpd`,
+  },
+  watch_url: `https://live.example.com/watch/${exampleId}`,
+  broadcast: 3,
+  viewer_count: 1204,
+  peak_viewers: 1310,
+  end_reason: null,
+  started_at: "2026-05-02T18:00:01.300Z",
+  ended_at: null,
+  created_at: "2026-05-01T09:12:44.018Z",
+  updated_at: "2026-05-02T17:58:10.551Z",
+  deleted_at: null,
+};
+
 /** A stream as the API shows it. */
 export const StreamResource = z
   .object({
@@ -111,13 +142,21 @@ export const StreamResource = z
     updated_at: timestamp,
     deleted_at: timestamp.nullable(),
   })
-  .meta({ id: "Stream" });
+  .meta({ id: "Stream", example: { ...exampleStream, viewers: { connected: 1201, sockets: 1204, pull: 87 } } });
 export type StreamResource = z.infer<typeof StreamResource>;
 
 /** Answer of `POST /api/v1/streams`: the only one that ever holds the key. */
 export const CreatedStream = StreamResource.extend({
   stream_key: z.string().meta({ description: "For the encoder; shown this once" }),
-}).meta({ id: "CreatedStream" });
+}).meta({
+  id: "CreatedStream",
+  example: {
+    ...exampleStream,
+    status: "pending",
+    ...{ broadcast: 0, viewer_count: 0, peak_viewers: 0, started_at: null, updated_at: exampleStream.created_at },
+    stream_key: "nova_4f8k2m6q1r5t9v3x7z0b4d8g2j6n0p3s",
+  },
+});
 export type CreatedStream = z.infer<typeof CreatedStream>;
 
 /** Answer of `GET /api/v1/streams`. */
@@ -126,4 +165,4 @@ export const StreamList = z
     streams: z.array(StreamResource),
     next_cursor: z.string().nullable().meta({ description: "Asks for the next page; null on the last" }),
   })
-  .meta({ id: "StreamList" });
+  .meta({ id: "StreamList", example: { streams: [exampleStream], next_cursor: null } });

@@ -11,13 +11,9 @@ const timestamp = z.iso.datetime();
 
 const settings = {
   url: z
-    .string()
+    .url({ protocol: /^https?$/, error: "an absolute https:// URL" })
     .max(2048)
-    .refine((text) => URL.canParse(text), "an absolute URL")
-    .meta({
-      format: "uri",
-      description: "Where events are sent by POST: `https://`, port 443 or from 1024 on, a public address. Keep secrets out of it",
-    }),
+    .meta({ description: "Where events are sent by POST: `https://`, port 443 or from 1024 on, a public address. Keep secrets out of it" }),
   description: words(255),
   event_types: z
     .array(AuditEventType)
@@ -122,6 +118,7 @@ export const DeliveryError = z
     "lookup_failed",
     "address_not_public",
     "url_not_allowed",
+    "secret_unreadable",
     "webhook_disabled",
     "webhook_deleted",
     "interrupted",
@@ -129,7 +126,7 @@ export const DeliveryError = z
   .meta({
     id: "DeliveryError",
     description:
-      "`http_status`: the answer was not 2xx. `redirect`: it was 3xx, which is not followed. `timeout`: none within 10 seconds. `name_not_found`: the host's name has no address. `lookup_failed`: its name could not be looked up. `address_not_public`: it leads into a private network. `url_not_allowed`: the URL is refused by today's rules. `interrupted`: the last attempt did not come to an end",
+      "`http_status`: the answer was not 2xx. `redirect`: it was 3xx, which is not followed. `timeout`: none within 10 seconds. `name_not_found`: the host's name has no address. `lookup_failed`: its name could not be looked up. `address_not_public`: it leads into a private network. `url_not_allowed`: the URL is refused by today's rules. `secret_unreadable`: the signing secret was sealed with an `ID_SECRET` that is no more; rotate it. `interrupted`: the last attempt did not come to an end",
   });
 export type DeliveryError = z.infer<typeof DeliveryError>;
 
@@ -183,7 +180,7 @@ export const DeliveryDetail = DeliveryResource.extend({
 
 /** Answer of `POST /api/v1/webhooks/{webhook_id}/test`. */
 export const TestDelivery = DeliveryResource.extend({
-  took_ms: z.number().int().meta({ description: "From the look-up of the name to the answer's head" }),
+  took_ms: z.number().int().meta({ description: "How long the attempt took" }),
 }).meta({
   id: "TestDelivery",
   example: {

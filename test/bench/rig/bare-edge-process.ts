@@ -5,12 +5,12 @@ import { ROOT, WORKER_BUNDLE } from "../../../scripts/local/build.ts";
 import { endWithSupervisor, report } from "../../../scripts/local/child.ts";
 import { applyMigrations } from "../../../scripts/local/migrations.ts";
 import { loadSecrets } from "../../../scripts/local/settings.ts";
-import { writeCountedBundle } from "./counted-bundle.ts";
+import { type BundleWrapper, writeWrappedBundle } from "./wrapped-bundle.ts";
 
 /**
  * The built Worker in workerd as `npm start` runs it, but without its pages and without what the development server puts before it: four
  * Workers that pass each request on, and cost more than the platform does. `EDGE_VARS` is JSON of variables that differ from wrangler.toml's;
- * with `COUNT_D1` set, `GET /bench/d1` tells how often D1 was asked. `EDGE_ROLE` is for two processes with one data directory: `root` has the
+ * `EDGE_WRAPPER` names what is put around the Worker. `EDGE_ROLE` is for two processes with one data directory: `root` has the
  * streams' own objects, `shards` the shards of their audiences; each calls the other's by way of the development registry.
  */
 const dataDir = process.env.DATA_DIR ?? "";
@@ -27,7 +27,8 @@ const durableObjects = Object.entries(workerOptions.durableObjects as Record<str
   binding,
   isElsewhere(binding) ? { ...object, scriptName: binding === "SHARDS" ? names.shards : names.root } : object,
 ]);
-const modules = process.env.COUNT_D1 === undefined ? [WORKER_BUNDLE] : writeCountedBundle(WORKER_BUNDLE, dataDir);
+const wrapper = process.env.EDGE_WRAPPER as BundleWrapper | undefined;
+const modules = wrapper === undefined ? [WORKER_BUNDLE] : writeWrappedBundle(WORKER_BUNDLE, wrapper, dataDir);
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
     host: "127.0.0.1",

@@ -60,7 +60,7 @@ function countedEnv(env, purpose) {
 }
 
 /** The Worker's default export, with the counts so far at `GET /bench/d1`. */
-export function countedWorker(worker) {
+export function wrapWorker(worker) {
   return {
     ...worker,
     fetch(request, env, ctx) {
@@ -72,7 +72,7 @@ export function countedWorker(worker) {
 }
 
 /** A class that the Worker exports: what its objects ask counts as asked for sockets. */
-export function countedClass(Exported) {
+export function wrapClass(Exported) {
   return class extends Exported {
     constructor(ctx, env) {
       super(ctx, countedEnv(env, "sockets"));

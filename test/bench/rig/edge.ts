@@ -7,6 +7,7 @@ import { build } from "../../../scripts/local/build.ts";
 import { loadSecrets } from "../../../scripts/local/settings.ts";
 import type { Cleanup } from "./figure.ts";
 import { findFreePort, ServerProcess } from "./server-process.ts";
+import type { BundleWrapper } from "./wrapped-bundle.ts";
 
 /** The edge alone, with its Worker bare on a free port: whoever has the token is its origin. */
 export interface Edge {
@@ -17,6 +18,8 @@ export interface Edge {
   /** Of the running process; another one after `restart`. */
   readonly pid: number;
   originToken: string;
+  /** The key that `api` asks with. */
+  apiKey: string;
   /** Asks the API as the owner of everything. Rejects where the answer is no success. */
   api(method: string, path: string, body?: object): Promise<unknown>;
   /** Makes a stream by the API. */
@@ -30,8 +33,8 @@ export interface Edge {
 /** What differs from wrangler.toml. */
 export interface EdgeOptions {
   vars?: Record<string, string>;
-  /** Whether `GET /bench/d1` counts the queries of D1. */
-  countsQueries?: boolean;
+  /** What is put around the Worker: `counted-d1` counts the queries of D1 at `GET /bench/d1`, `open-d1` lets the bench ask D1 itself. */
+  wrapper?: BundleWrapper;
   /** Two edges are one: `root` has the streams' own objects, `shards` the shards of their audiences, and is started on the root's data directory. */
   part?: { role: "root" } | { role: "shards"; root: Edge };
 }
@@ -46,7 +49,7 @@ export async function startEdge(cleanup: Cleanup, say: (line: string) => void, o
   const { ADMIN_API_KEY, ORIGIN_TOKENS } = loadSecrets(dataDir, {});
   const env = {
     ...{ HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY, EDGE_VARS: JSON.stringify(options.vars ?? {}) },
-    ...(options.countsQueries === true ? { COUNT_D1: "1" } : {}),
+    ...(options.wrapper === undefined ? {} : { EDGE_WRAPPER: options.wrapper }),
     ...(part === undefined ? {} : { EDGE_ROLE: part.role }),
   };
   const start = async () => {
@@ -75,6 +78,7 @@ export async function startEdge(cleanup: Cleanup, say: (line: string) => void, o
       return server.pid;
     },
     originToken: ORIGIN_TOKENS,
+    apiKey: ADMIN_API_KEY,
     api,
     createStream: async (fields) => (await api("POST", "/streams", fields)) as StreamResource & { stream_key: string },
     kill: () => process.kill(-server.pid, "SIGKILL"),

@@ -11,6 +11,15 @@ export interface Reply {
   at: number;
 }
 
+/** What is asked. */
+export interface HttpRequest {
+  method: string;
+  path: string;
+  headers?: Record<string, string>;
+  /** Text; without one there is no body. */
+  body?: string;
+}
+
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = "\r\n\r\n";
 
@@ -49,10 +58,17 @@ export class HttpConnection {
 
   /** Asks for a path. Rejects when the connection closes, and where the last request is not answered yet. */
   get(path: string): Promise<Reply> {
+    return this.send({ method: "GET", path });
+  }
+
+  /** The same with any request whose answer has a body. */
+  send({ method, path, headers = {}, body = "" }: HttpRequest): Promise<Reply> {
     if (this.#closed) return Promise.reject(new Error("the connection is closed"));
     if (this.#waiting !== null) return Promise.reject(new Error("one request at a time"));
     this.#waiting = Promise.withResolvers<Reply>();
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n\r\n`);
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    if (body !== "") lines.push(`Content-Length: ${Buffer.byteLength(body)}\r\n`);
+    this.#socket.write(`${method} ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${lines.join("")}\r\n${body}`);
     return this.#waiting.promise;
   }
 

@@ -12,7 +12,7 @@ const SEGMENTS_BEFORE = 3;
 
 /** Starts an edge with one live stream, whose audience is on one object. */
 export async function startNovaHub(comesBack: boolean, run: BenchRun): Promise<FragileHub> {
-  const edge = await startEdge(run.cleanup, run.say, { vars: VARS, countsQueries: comesBack });
+  const edge = await startEdge(run.cleanup, run.say, { vars: VARS, ...(comesBack ? { wrapper: "counted-d1" as const } : {}) });
   const path = await startStream(edge, run);
   return {
     ...describeHub([edge], path),

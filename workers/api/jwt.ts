@@ -1,0 +1,114 @@
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { NovaError } from "../../domain/errors.ts";
+import { Scope } from "../../domain/protocol/api/access.ts";
+import { Recent } from "../recent.ts";
+import { sha256Hex } from "../store/digest.ts";
+
+/** Whom a token of the outside issuer speaks for. */
+export interface OutsideCaller {
+  accountId: string;
+  /** The issuer's own name of the account. */
+  accountName: string;
+  /** The issuer's name of who holds the token: several may share an account. */
+  subject: string;
+  scopes: Scope[];
+}
+
+interface Settings {
+  issuer: string;
+  audience: string;
+  jwksUrl: URL;
+  algorithms: string[];
+}
+
+const MAX_TOKEN_LENGTH = 8192;
+const CLOCK_TOLERANCE_SECONDS = 30;
+/** Signatures that only the issuer's private key makes. With a shared secret, whoever verifies could sign; `none` is no signature. */
+const ASYMMETRIC = /^(?:RS|PS|ES)(?:256|384|512)$|^EdDSA$|^Ed25519$/;
+/** A name of an account or a person, as claims give it. */
+const NAME = /^[^\p{Cc}]{1,255}$/u;
+
+/** The issuer's keys, by address: jose keeps them ten minutes, and asks at most every 30 s for a key that it does not know. */
+const keySets = new Recent<JWTVerifyGetKey>(86_400_000);
+/** Addresses that did not answer a moment ago. */
+const away = new Recent<true>(5_000);
+
+/**
+ * The caller of a token that the outside issuer signed for us and that is valid now; null for any other. Throws 503 `unavailable` where that
+ * cannot be told: the issuer's keys are away, or the settings are wrong.
+ */
+export async function verifyOutsideToken(env: Env, token: string): Promise<OutsideCaller | null> {
+  if (env.JWT_ISSUER === "" || token.length > MAX_TOKEN_LENGTH) return null;
+  const settings = readSettings(env);
+  if (!mayBeOurs(token, settings)) return null;
+  const { issuer, audience, algorithms } = settings;
+  try {
+    const { payload } = await jwtVerify(token, (header, jws) => findKey(settings.jwksUrl, header, jws), {
+      ...{ issuer, audience, algorithms, clockTolerance: CLOCK_TOLERANCE_SECONDS, requiredClaims: ["exp"] },
+    });
+    return await callerOf(env, issuer, payload);
+  } catch (error) {
+    if (error instanceof NovaError) throw error;
+    return null;
+  }
+}
+
+function readSettings(env: Env): Settings {
+  const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: address } = env;
+  const algorithms = env.JWT_ALGORITHMS.split(",").map((algorithm) => algorithm.trim());
+  if (audience === "") throw misconfigured("JWT_AUDIENCE is empty");
+  if (!algorithms.every((algorithm) => ASYMMETRIC.test(algorithm))) throw misconfigured("JWT_ALGORITHMS names one that is not asymmetric");
+  if (!URL.canParse(address)) throw misconfigured("JWT_JWKS_URL is no URL");
+  const jwksUrl = new URL(address);
+  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(jwksUrl.hostname);
+  if (jwksUrl.protocol !== "https:" && !(jwksUrl.protocol === "http:" && isLoopback)) throw misconfigured("JWT_JWKS_URL is not https");
+  return { issuer, audience, jwksUrl, algorithms };
+}
+
+/** Whether it is worth asking for the issuer's keys: who knows nothing of the issuer must not make us call it. */
+function mayBeOurs(token: string, { issuer, algorithms }: Settings): boolean {
+  try {
+    return decodeJwt(token).iss === issuer && algorithms.includes(decodeProtectedHeader(token).alg ?? "");
+  } catch {
+    return false;
+  }
+}
+
+async function findKey(url: URL, ...of: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
+  if (away.get(url.href) !== undefined) throw keysAway();
+  const known = keySets.get(url.href) ?? createRemoteJWKSet(url, { timeoutDuration: 3_000 });
+  keySets.set(url.href, known);
+  try {
+    return await known(...of);
+  } catch (error) {
+    if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+    away.set(url.href, true);
+    console.error(JSON.stringify({ event: "jwks_failed", host: url.host, error: error instanceof Error ? error.name : "unknown" }));
+    throw keysAway();
+  }
+}
+
+async function callerOf(env: Env, issuer: string, claims: JWTPayload): Promise<OutsideCaller | null> {
+  const accountName = claims[env.JWT_ACCOUNT_CLAIM];
+  if (typeof accountName !== "string" || !NAME.test(accountName)) return null;
+  const subject = typeof claims.sub === "string" && NAME.test(claims.sub) ? claims.sub : accountName;
+  const digest = await sha256Hex(JSON.stringify([issuer, accountName]));
+  return { accountId: `jwt_${digest.slice(0, 32)}`, accountName, subject, scopes: scopesOf(env, claims) };
+}
+
+/** The scopes that we know: what else the issuer gives is for others. */
+function scopesOf(env: Env, claims: JWTPayload): Scope[] {
+  const claim = claims[env.JWT_SCOPE_CLAIM];
+  const given: unknown[] = typeof claim === "string" ? claim.split(" ") : Array.isArray(claim) ? claim : [];
+  const mayAdmin = env.JWT_ALLOW_ADMIN === "true";
+  return Scope.options.filter((scope) => given.includes(scope) && (scope !== "admin" || mayAdmin));
+}
+
+function misconfigured(what: string): NovaError {
+  console.error(JSON.stringify({ event: "jwt_misconfigured", error: what }));
+  return new NovaError(503, "unavailable", "tokens cannot be checked right now: this deployment's JWT settings are wrong");
+}
+
+function keysAway(): NovaError {
+  return new NovaError(503, "unavailable", "the keys of the token's issuer cannot be had right now: try again in a few seconds");
+}
