@@ -47,10 +47,14 @@ CREATE TABLE `idempotency_keys` (
 CREATE INDEX `idempotency_keys_created` ON `idempotency_keys` (`created_at`);--> statement-breakpoint
 CREATE TABLE `outbox` (
 	`position` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`event_id` text NOT NULL,
 	`event` text NOT NULL,
-	`created_at` integer NOT NULL
+	`created_at` integer NOT NULL,
+	`sent_at` integer DEFAULT 0 NOT NULL
 );
 --> statement-breakpoint
+CREATE UNIQUE INDEX `outbox_event` ON `outbox` (`event_id`);--> statement-breakpoint
+CREATE INDEX `outbox_sent` ON `outbox` (`sent_at`,`position`);--> statement-breakpoint
 CREATE TABLE `stream_tags` (
 	`account_id` text NOT NULL,
 	`tag` text NOT NULL,

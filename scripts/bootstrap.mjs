@@ -68,7 +68,9 @@ const [script, ...rest] = forTests ? args.slice(1) : args;
 if (script === undefined) fail("usage: node scripts/bootstrap.mjs scripts/NAME.ts [arguments]");
 
 installDependencies();
-installSystemPackages(forTests ? { ffmpeg: "ffmpeg", chromium: "chromium", ps: "procps" } : { ffmpeg: "ffmpeg" });
+installSystemPackages(
+  forTests ? { ffmpeg: "ffmpeg", chromium: "chromium", ps: "procps", python3: "python3", curl: "curl" } : { ffmpeg: "ffmpeg" },
+);
 
 const env = { ...process.env, PATH: `${join(root, "node_modules", ".bin")}${process.platform === "win32" ? ";" : ":"}${process.env.PATH}` };
 env.WRANGLER_LOG ??= "error";

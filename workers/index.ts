@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { api } from "./api/app.ts";
 import { apiHeaders } from "./api/headers.ts";
 import { health } from "./api/health.ts";
-import { answerOtherMethod, KnownMethods } from "./api/other-method.ts";
+import { answerUnknown, KnownMethods } from "./api/known-methods.ts";
 import { beacon } from "./audience/beacon.ts";
 import { consumeEvents } from "./audit/consumer.ts";
 import { runUpkeep } from "./audit/upkeep.ts";
@@ -24,7 +24,7 @@ app.use(async (c, next) => {
   await next();
 });
 app.use("/api/v1/*", apiHeaders);
-app.notFound((c) => answerOtherMethod(c, knownMethods) ?? answerNotFound(c));
+app.notFound((c) => answerUnknown(c, knownMethods) ?? answerNotFound(c));
 app.onError((error, c) => answerError(error, c));
 app.route("/origin/v1", originLink);
 app.route("/api/v1", events);

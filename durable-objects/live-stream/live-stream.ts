@@ -74,6 +74,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #publishing: Publishing;
   readonly #clock: AlarmClock;
   readonly #projector: Projector;
+  readonly #outbox: Outbox;
   #config: StreamConfig | null;
 
   constructor(ctx: DurableObjectState, env: LiveStreamEnv) {
@@ -90,9 +91,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(this.#presenceOwner(env), now);
     this.#metrics = new Metrics({ sql: ctx.storage.sql, lifecycle: this.#broadcast, windows: this.#windows, presence: this.#presence });
-    const outbox = new Outbox(ctx.storage.sql, env.EVENTS, () => this.#config);
+    this.#outbox = new Outbox(ctx.storage.sql, env.EVENTS, () => this.#config);
     const tasks = [
-      outbox.task,
+      this.#outbox.task,
       createSettler(this.#windows, env.MEDIA),
       createRecorder(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
       createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
@@ -105,7 +106,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#clock = new AlarmClock(ctx, tasks, timers, () => this.#playback.wake());
     this.#publishing = new Publishing({
       ...{ ctx, storage: this.#storage, broadcast: this.#broadcast, windows: this.#windows, playback: this.#playback },
-      ...{ presence: this.#presence, metrics: this.#metrics, projector: this.#projector, clock: this.#clock, outbox },
+      ...{ presence: this.#presence, metrics: this.#metrics, projector: this.#projector, clock: this.#clock, outbox: this.#outbox },
       ...{ config: () => this.#config, streamId },
     });
     this.#clock.schedule(now);
@@ -168,8 +169,13 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   /** Holds the control plane's record against what is known here, and repairs what differs. */
   reconcile(record: StreamRecord): Promise<Reconciled> {
-    const own = { broadcast: this.#broadcast, publishing: this.#publishing, projector: this.#projector, storage: this.#storage };
-    const owner = { ...own, config: () => this.#config, configure: (config: StreamConfig) => this.configure(config) };
+    const own = { broadcast: this.#broadcast, publishing: this.#publishing, projector: this.#projector, outbox: this.#outbox };
+    const owner = {
+      ...own,
+      storage: this.#storage,
+      config: () => this.#config,
+      configure: (config: StreamConfig) => this.configure(config),
+    };
     return reconcile(owner, record, Date.now()).finally(() => this.#clock.schedule(Date.now()));
   }
 

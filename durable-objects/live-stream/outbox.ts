@@ -7,9 +7,12 @@ import type { StreamConfig } from "./storage.ts";
 /** How many events a queue takes at once. */
 const BATCH = 100;
 
+/** What is not recorded so long after it happened is sent again, whatever became of the queue. */
+const RESEND_MS: Millis = 120_000;
+
 /**
- * The audit events of the stream's broadcasts on their way to the queue: written down with the change that they tell of, numbered without
- * holes, and deleted when the queue has them. A queue that is away does not touch what is live.
+ * The audit events of the stream's broadcasts on their way to the record: written down with the change that they tell of, numbered without
+ * holes, sent to the queue, and deleted when the record is known to have them. A queue that is away does not touch what is live.
  */
 export class Outbox {
   readonly #sql: SqlStorage;
@@ -22,8 +25,9 @@ export class Outbox {
   constructor(sql: SqlStorage, queue: Queue, config: () => StreamConfig | null) {
     this.#sql = sql;
     this.#config = config;
-    sql.exec("CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL)");
-    this.#waiting = sql.exec<{ waiting: number }>("SELECT count(*) AS waiting FROM outbox").one().waiting;
+    sql.exec(`CREATE TABLE IF NOT EXISTS outbox (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, event TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0)`);
+    this.#waiting = this.#countWaiting();
     this.task = new RetriedTask("events", { dueAt: () => (this.#waiting > 0 ? 0 : null), run: () => this.#send(queue) });
   }
 
@@ -44,16 +48,31 @@ export class Outbox {
       occurred_at: isoTime(now),
       data: { broadcast: transition.broadcast, ...data },
     };
-    this.#sql.exec("INSERT INTO outbox (event) VALUES (?)", JSON.stringify(event));
+    this.#sql.exec("INSERT INTO outbox (at, event) VALUES (?, ?)", now, JSON.stringify(event));
     this.#waiting += 1;
+  }
+
+  /** The record has everything up to a number. What it should have by now and has not is sent again: returns whether there is any. */
+  acknowledge(recorded: number, now: Millis): boolean {
+    const before = now - RESEND_MS;
+    this.#sql.exec("DELETE FROM outbox WHERE sent = 1 AND seq <= ? AND at <= ?", recorded, before);
+    const { rowsWritten } = this.#sql.exec("UPDATE outbox SET sent = 0 WHERE sent = 1 AND seq > ? AND at <= ?", recorded, before);
+    this.#waiting = this.#countWaiting();
+    return rowsWritten > 0;
+  }
+
+  #countWaiting(): number {
+    return this.#sql.exec<{ waiting: number }>("SELECT count(*) AS waiting FROM outbox WHERE sent = 0").one().waiting;
   }
 
   async #send(queue: Queue): Promise<void> {
     while (this.#waiting > 0) {
-      const rows = this.#sql.exec<{ seq: number; event: string }>("SELECT seq, event FROM outbox ORDER BY seq LIMIT ?", BATCH).toArray();
+      const rows = this.#sql
+        .exec<{ seq: number; event: string }>("SELECT seq, event FROM outbox WHERE sent = 0 ORDER BY seq LIMIT ?", BATCH)
+        .toArray();
       await queue.sendBatch(rows.map(({ seq, event }) => ({ body: { ...JSON.parse(event), seq } satisfies AuditEvent })));
-      this.#sql.exec("DELETE FROM outbox WHERE seq <= ?", rows.at(-1)?.seq ?? 0);
-      this.#waiting -= rows.length;
+      this.#sql.exec("UPDATE outbox SET sent = 1 WHERE seq <= ?", rows.at(-1)?.seq ?? 0);
+      this.#waiting = this.#countWaiting();
     }
   }
 }

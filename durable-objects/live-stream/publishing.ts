@@ -157,7 +157,7 @@ export class Publishing {
       const transition = this.#owner.broadcast.end(request.reason, request.message, this.#reconnectWindow(), now);
       this.#closeEpoch(connection);
       this.#save(now);
-      this.#apply(transition, now);
+      this.#apply(transition, now, connection.originId);
       return null;
     });
   }
@@ -225,15 +225,15 @@ export class Publishing {
     this.#apply(transition, now);
   }
 
-  /** What a transition means for viewers and for the record. */
-  #apply(transition: Transition | null, now: Millis): void {
+  /** What a transition means for viewers and for the record. `originId` is whose doing it is; null for none's. */
+  #apply(transition: Transition | null, now: Millis, originId = this.#owner.broadcast.connection?.originId ?? null): void {
     if (transition === null) return;
-    const { ctx, broadcast, presence, metrics, windows, projector, playback, clock, outbox } = this.#owner;
+    const { ctx, presence, metrics, windows, projector, playback, clock, outbox } = this.#owner;
     if (transition.kind === "started") presence.restartPeak();
     metrics.apply(transition, now);
     if (transition.kind === "ended") windows.get(transition.broadcast)?.storage.save("endedAt", now);
     presence.tell(lifecycleEvent(transition, this.#owner.streamId(), presence.peak, now), now);
-    outbox.add(transition, { originId: broadcast.connection?.originId ?? null, peakViewers: presence.peak }, now);
+    outbox.add(transition, { originId, peakViewers: presence.peak }, now);
     projector.mark(now);
     ctx.waitUntil(projector.write(now).finally(() => clock.schedule(Date.now())));
     playback.wake();

@@ -47,6 +47,7 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
         {
           ...workerOptions,
           name: "nova-edge",
+          queueConsumers: impatient(Object.entries(workerOptions.queueConsumers ?? {})),
           modules: [{ type: "ESModule", path: "index.js", contents: readFileSync(options.bundle ?? WORKER_BUNDLE, "utf8") }],
           bindings: {
             ...(workerOptions.bindings as Record<string, string>),
@@ -68,6 +69,11 @@ export async function startEdge(options: EdgeOptions): Promise<{ miniflare: Mini
     await miniflare.dispose().catch(() => undefined);
     throw error;
   }
+}
+
+/** A local queue is in memory only: it passes on at once what it has, so that little is lost with the process. */
+function impatient<Consumer extends object>(consumers: [string, Consumer][]): Record<string, Consumer & { maxBatchTimeout: number }> {
+  return Object.fromEntries(consumers.map(([queue, consumer]) => [queue, { ...consumer, maxBatchTimeout: 0 }]));
 }
 
 /** Fires the cron, as nobody else does in a local runtime, until the runtime is disposed. */

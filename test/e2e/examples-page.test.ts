@@ -62,7 +62,7 @@ describe("the page of another site, as a viewer", () => {
     await platform.sendMetadata(id, { score: [2, 1] });
     await expect.poll(() => text(page, "metadata"), soon).toBe('{"score":[2,1]}');
     // What the player says of itself arrives, too.
-    await expect.poll(async () => (await platform.viewers(id, "")).sessions[0]?.rendition, soon).toBe("native");
+    await expect.poll(async () => (await platform.viewers(id)).sessions[0]?.rendition, soon).toBe("native");
     await encoder.stop();
     await expect.poll(() => text(page, "status"), { ...soon, timeout: 30_000 }).toBe("ended");
     expect(await text(page, "events")).toMatch(/stream_ended.*timed_metadata.*stream_started.*connection_established/);

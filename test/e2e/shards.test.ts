@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { ServerFrame } from "../../domain/protocol/events.ts";
+import type { ViewerList } from "../../workers/api/client/operations.ts";
 import { type Platform, startPlatform } from "../fakes/platform.ts";
 
 const THRESHOLD = 200;
@@ -67,11 +68,11 @@ it("an audience over five objects is counted to the viewer, and hears every even
 
   // The stays are listed across all objects, each once.
   const stays = new Set<string>();
-  let cursor = "";
+  let cursor: string | null = null;
   do {
-    const page = await platform.viewers(id, `limit=100${cursor}`);
+    const page: ViewerList = await platform.viewers(id, { limit: 100, ...(cursor === null ? {} : { cursor }) });
     for (const { viewer } of page.sessions) stays.add(viewer);
-    cursor = page.next_cursor === null ? "" : `&cursor=${page.next_cursor}`;
-  } while (cursor !== "");
+    cursor = page.next_cursor;
+  } while (cursor !== null);
   expect(stays.size).toBe(VIEWERS);
 });

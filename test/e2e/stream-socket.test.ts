@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import type { CreatedStream } from "../../workers/api/client/operations.ts";
 import type { SocketLike } from "../../workers/web/client/socket-environment.ts";
 import { type StreamFrame, StreamSocket, streamSocketUrl } from "../../workers/web/client/stream-socket.ts";
-import { type CreatedStream, type Encoder, type Platform, startEncoder, startPlatform } from "../fakes/platform.ts";
+import { type Encoder, type Platform, startEncoder, startPlatform } from "../fakes/platform.ts";
 
 let platform: Platform;
 let encoder: Encoder;

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { askWorker, closedDatabase } from "./account.ts";
 import { ask, askApi, createStream, liveStreamOf, OriginCalls } from "./edge.ts";
 
 describe("access", () => {
@@ -13,23 +14,6 @@ describe("access", () => {
         message: expect.stringContaining("key"),
       });
     }
-  });
-
-  it("an account sees only its own streams", async () => {
-    const { id } = await createStream();
-    await env.DB.prepare("INSERT INTO accounts (id, name, created_at) VALUES ('other', 'Other', 0)").run();
-    const digest = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode("other-key"))), (byte) =>
-      byte.toString(16).padStart(2, "0"),
-    ).join("");
-    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[\"streams:read\",\"streams:write\"]', 0)")
-      .bind(digest)
-      .run();
-    const asOther = (method: string, path: string) => ask(path, { method, headers: { Authorization: "Bearer other-key" } });
-    expect(await (await asOther("GET", "/api/v1/streams")).json()).toEqual({ streams: [], next_cursor: null });
-    expect((await asOther("GET", `/api/v1/streams/${id}`)).status).toBe(404);
-    expect((await asOther("DELETE", `/api/v1/streams/${id}`)).status).toBe(404);
-    await env.DB.prepare("UPDATE api_keys SET revoked_at = 1 WHERE id = 'k'").run();
-    expect((await asOther("GET", "/api/v1/streams")).status).toBe(401);
   });
 });
 
@@ -185,12 +169,66 @@ describe("without D1", () => {
       ]);
     }
   });
+
+  it.each([
+    ["GET", "/api/v1/streams"],
+    ["GET", "/api/v1/streams/ID"],
+    ["POST", "/api/v1/streams"],
+    ["PATCH", "/api/v1/streams/ID"],
+    ["DELETE", "/api/v1/streams/ID"],
+    ["GET", "/api/v1/streams/ID/keys"],
+    ["POST", "/api/v1/streams/ID/keys"],
+    ["GET", "/api/v1/api-keys"],
+    ["POST", "/api/v1/accounts"],
+    ["GET", "/api/v1/events"],
+    ["GET", "/api/v1/webhooks"],
+    ["GET", "/api/v1/me"],
+  ])("%s %s is 503 with Retry-After", async (method, path) => {
+    const { id } = await createStream();
+    const { DB } = closedDatabase();
+    const body =
+      method === "GET" || method === "DELETE"
+        ? null
+        : JSON.stringify({ [path.endsWith("keys") ? "label" : path.endsWith("accounts") ? "name" : "title"]: "x" });
+    const answer = await askWorker({ DB }, path.replace("ID", id), { method, body, headers: { Authorization: "Bearer test-admin-key" } });
+    expect([answer.status, answer.headers.get("Retry-After")]).toEqual([503, "5"]);
+    expect(await answer.json()).toMatchObject({ error: "unavailable" });
+    // Neither did it do half of it.
+    expect((await liveStreamOf(id).facts()).status).toBe("pending");
+  });
 });
 
-it("says whether it is alive and ready", async () => {
-  expect(await (await ask("/health")).json()).toEqual({ status: "ok" });
-  expect(await (await ask("/ready")).json()).toMatchObject({ status: "ready", dependencies: { d1: true, r2: true } });
-  const nowhere = await ask("/nowhere");
-  expect(nowhere.status).toBe(404);
-  expect(await nowhere.json()).toMatchObject({ error: "not_found" });
+describe("health", () => {
+  it("is alive, and ready", async () => {
+    expect(await (await ask("/health")).json()).toEqual({ status: "ok" });
+    const ok = { state: "ok", latency_ms: expect.any(Number) };
+    expect(await (await ask("/ready")).json()).toEqual({ status: "ready", dependencies: { d1: ok, r2: ok, objects: ok, queues: ok } });
+    const nowhere = await ask("/nowhere");
+    expect(nowhere.status).toBe(404);
+    expect(await nowhere.json()).toMatchObject({ error: "not_found" });
+  });
+
+  it.each([
+    ["D1", { DB: { prepare: () => ({ run: () => Promise.reject(new Error("away")) }) } }, "d1", 503],
+    ["R2, that never answers", { MEDIA: { head: () => new Promise(() => {}) } }, "r2", 503],
+    ["the queue", { EVENTS: { metrics: () => Promise.reject(new Error("away")) } }, "queues", 200],
+    ["the objects", { LIVE: { idFromName: () => "x", get: () => ({ facts: () => Promise.reject(new Error("away")) }) } }, "objects", 200],
+  ])("says what is down: %s", async (_what, bindings, name, status) => {
+    // What was found a second ago is found no more.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    const answer = await askWorker(bindings as unknown as Partial<Env>, "/ready");
+    expect(answer.status).toBe(status);
+    const { dependencies, ...whole } = (await answer.json()) as {
+      status: string;
+      dependencies: Record<string, { state: string; latency_ms: number }>;
+    };
+    expect(whole).toEqual({ status: "degraded" });
+    expect(
+      Object.entries(dependencies)
+        .filter(([, { state }]) => state === "down")
+        .map(([down]) => down),
+    ).toEqual([name]);
+    expect(dependencies[name]?.latency_ms).toBeLessThan(3_000);
+    expect((await ask("/health")).status).toBe(200);
+  });
 });

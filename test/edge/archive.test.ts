@@ -72,6 +72,19 @@ describe("the archiver", () => {
     expect((await archive()).verification).toMatchObject({ state: "intact", events: 9 });
   });
 
+  it("never writes over the object of another archiver that was faster", async () => {
+    const ids = await record(3);
+    const put: R2Bucket["put"] = async (...args: Parameters<R2Bucket["put"]>) => {
+      ids.push(...(await record(2)));
+      expect(await archiveEvents(env, Date.now() + LATER)).toBe(5);
+      return env.MEDIA.put(...args) as Promise<R2Object>;
+    };
+    const slow = { DB: env.DB, MEDIA: { put, get: (key: string) => env.MEDIA.get(key) } as R2Bucket };
+    await archiveEvents(slow, Date.now() + LATER);
+    expect(await archived()).toEqual(ids);
+    expect((await archive()).verification).toEqual({ state: "intact", events: 5, problem: null });
+  });
+
   it("archives what a restored database has recorded at positions that the archive has had before", async () => {
     const before = await record(5);
     await archiveEvents(env, Date.now() + LATER);

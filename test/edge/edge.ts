@@ -1,5 +1,7 @@
 import { env, exports } from "cloudflare:workers";
 import type { PublishAnswer, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import { createApiClient } from "../../workers/api/client/api-client.ts";
+import type { CreatedStream, CreateStream } from "../../workers/api/client/operations.ts";
 
 export const SITE = "https://edge.test";
 
@@ -25,9 +27,15 @@ export function askApi(method: string, path: string, body?: unknown): Promise<Re
   return ask(path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
 }
 
+/** The API as the administrator's client sees it. */
+const api = createApiClient(SITE, {
+  apiKey: "test-admin-key",
+  fetch: (input, init) => exports.default.fetch(new Request(input, init)),
+}).api.v1;
+
 /** Creates a stream through the API. */
-export async function createStream(fields: Record<string, unknown> = {}): Promise<{ id: string; stream_key: string }> {
-  const answer = await askApi("POST", "/api/v1/streams", { title: "Test", ...fields });
+export async function createStream(fields: Partial<CreateStream> = {}): Promise<CreatedStream> {
+  const answer = await api.streams.$post({ json: { title: "Test", ...fields } });
   if (answer.status !== 201) throw new Error(`create: ${answer.status} ${await answer.text()}`);
   return answer.json();
 }

@@ -39,7 +39,7 @@ async function fillOutbox(account: string): Promise<void> {
 
 /** One life of everything behind the outbox: relay, consumer, archive. What the queue brings in vain, or to a process that died, it brings again. */
 async function live(process: DyingProcess): Promise<void> {
-  await relayOutbox(process.env);
+  await relayOutbox(process.env, Date.now());
   await consumeAll(process);
   await archiveEvents(process.env, Date.now() + LATER);
 }
@@ -121,7 +121,7 @@ describe.each(["before", "after"] as const)("killed %s its n-th step", (mode) =>
 it("of two consumers that have both read how far the record is, one writes, and the other tries again", async () => {
   await fillOutbox("race");
   const queues = { events: new HeldQueue(), deliveries: new HeldQueue() };
-  await relayOutbox(new DyingProcess(Number.POSITIVE_INFINITY, "before", queues).env);
+  await relayOutbox(new DyingProcess(Number.POSITIVE_INFINITY, "before", queues).env, Date.now());
   const { promise: bothHaveRead, resolve } = Promise.withResolvers<void>();
   let readers = 0;
   const racing = () => {
@@ -154,7 +154,7 @@ it("two relays, two consumers and two archivers at once do nothing twice", async
   await fillOutbox("twice");
   const queues = { events: new HeldQueue(), deliveries: new HeldQueue() };
   const bindings: EventsEnv = new DyingProcess(Number.POSITIVE_INFINITY, "before", queues).env;
-  await Promise.all([relayOutbox(bindings), relayOutbox(bindings)]);
+  await Promise.all([relayOutbox(bindings, Date.now()), relayOutbox(bindings, Date.now())]);
   const bodies = queues.events.sent;
   for (let round = 0; round < 3; round++) {
     const half = Math.ceil(bodies.length / 2);

@@ -46,6 +46,8 @@ describe("every answer of the API", () => {
     const options = await ask("/api/v1/streams", { method: "OPTIONS" });
     expect([options.status, options.headers.get("Allow")]).toEqual([204, "GET, HEAD, OPTIONS, POST"]);
     expect((await ask("/api/v1/streams/", { method: "PUT" })).status).toBe(404);
+    const inBrowser = await ask("/api/v1/nowhere", { headers: { Accept: "text/html" } });
+    expect(await inBrowser.json()).toMatchObject({ error: "not_found" });
   });
 
   it("to HEAD is that to GET without its body", async () => {

@@ -1,5 +1,7 @@
 import { env } from "cloudflare:workers";
+import type { z } from "@hono/zod-openapi";
 import { describe, expect, it } from "vitest";
+import { operations } from "../../workers/api/app.ts";
 import { sha256Hex } from "../../workers/store/digest.ts";
 import { answerOf, askWith, askWorker, createAccount, type TestAccount } from "./account.ts";
 
@@ -124,6 +126,22 @@ describe("a POST with an Idempotency-Key", () => {
     const narrow = await createAccount("Narrow", ["streams:read"]);
     expect((await post(narrow, { title: "x" })).status).toBe(403);
     expect(await rowOf(narrow)).toBeNull();
+    // What was refused for how things stand may be tried again when they stand otherwise.
+    const { id } = await answerOf<{ id: string }>(account.ask("POST", "/api/v1/streams", { title: "x" }), 201);
+    expect((await post(account, { payload: 1 }, "not live", `/api/v1/streams/${id}/metadata`)).status).toBe(409);
+    expect(await rowOf(account, "not live")).toBeNull();
+  });
+
+  it("is told of by every POST in the API's document", () => {
+    const posts = operations.openAPIRegistry.definitions.flatMap((definition) =>
+      definition.type === "route" && definition.route.method === "post" ? [definition.route] : [],
+    );
+    expect(posts.length).toBeGreaterThan(5);
+    const without = posts.filter(({ request, responses }) => {
+      const headers = request?.headers as z.ZodObject | undefined;
+      return headers?.shape["Idempotency-Key"] === undefined || !("409" in responses && "422" in responses);
+    });
+    expect(without.map(({ path }) => path)).toEqual([]);
   });
 
   it("that broke on our side can be tried again", async () => {

@@ -65,7 +65,7 @@ describe("what a broadcaster sends along", () => {
     expect((await ask(`/api/v1/streams/${id}/metadata`, { method: "POST", headers, body: escaped })).status).toBe(202);
     expect(await refusal(send(id, { payload: payloadOf(4097) }))).toEqual([413, "payload_too_large"]);
     expect(await refusal(send(id, { payload: "é".repeat(2048) }))).toEqual([413, "payload_too_large"]);
-    expect(await refusal(send(id, { payload: payloadOf(20_000) }))).toEqual([413, "body_too_large"]);
+    expect(await refusal(send(id, { payload: payloadOf(65_536) }))).toEqual([413, "body_too_large"]);
     const burst = await Promise.all(Array.from({ length: 12 }, () => send(id, { payload: 1 })));
     const refused = burst.find(({ status }) => status !== 202) as Response;
     expect([refused.status, (await refused.json<{ error: string }>()).error]).toEqual([429, "too_many_messages"]);

@@ -125,7 +125,7 @@ describe("the reconciler", () => {
     await again(id);
     expect((await reconcileStreams(env, now)).repaired).toEqual({ marked_deleted: 1 });
     expect((await row(id))?.deleted_at).toEqual(expect.any(Number));
-    const { results } = await env.DB.prepare("SELECT event FROM outbox").all<{ event: string }>();
+    const { results } = await env.DB.prepare("SELECT event FROM outbox WHERE sent_at = 0").all<{ event: string }>();
     expect(results.map(({ event }) => JSON.parse(event)).filter((event) => event.stream_id === id)).toMatchObject([
       { type: "stream.deleted", actor: "system", account_id: "admin" },
     ]);

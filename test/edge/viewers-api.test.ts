@@ -1,9 +1,8 @@
-import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { AnalyticsRow } from "../../domain/audience/analytics-point.ts";
 import type { ViewerList } from "../../domain/protocol/api/viewers.ts";
 import { keptRows } from "../../durable-objects/analytics/memory-sink.ts";
-import { sha256Hex } from "../../workers/store/digest.ts";
+import { createAccount } from "./account.ts";
 import { ask, askApi, createStream } from "./edge.ts";
 
 const PHONE = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36";
@@ -79,11 +78,7 @@ describe("the viewers of a stream", () => {
     const path = `/api/v1/streams/${id}/viewers`;
     expect((await ask(path)).status).toBe(401);
     expect((await ask(path, { headers: { Authorization: "Bearer wrong" } })).status).toBe(401);
-    await env.DB.prepare("INSERT INTO accounts (id, name, created_at) VALUES ('other', 'Other', 0)").run();
-    await env.DB.prepare("INSERT INTO api_keys (id, account_id, name, digest, scopes, created_at) VALUES ('k', 'other', 'k', ?, '[]', 0)")
-      .bind(await sha256Hex("others-key"))
-      .run();
-    const other = await ask(path, { headers: { Authorization: "Bearer others-key" } });
+    const other = await (await createAccount()).ask("GET", path);
     expect([other.status, (await other.json<{ error: string }>()).error]).toEqual([404, "stream_not_found"]);
     expect((await askApi("GET", `/api/v1/streams/${"0".repeat(24)}/viewers`)).status).toBe(404);
     for (const query of ["?limit=0", "?limit=101", "?limit=x", "?cursor=%20", "?cursor=nonsense", "?page=2"])

@@ -2,12 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StreamResource } from "../../domain/protocol/api/streams.ts";
-import type { ViewerList } from "../../domain/protocol/api/viewers.ts";
 import type { Log } from "../../origin/log.ts";
 import { Origin } from "../../origin/origin.ts";
 import { build } from "../../scripts/local/build.ts";
 import { startEdge } from "../../scripts/local/edge.ts";
+import { type ApiClient, createApiClient } from "../../workers/api/client/api-client.ts";
+import type { CreatedStream, CreateStream, Stream, ViewerList } from "../../workers/api/client/operations.ts";
 import { findListener } from "./listener.ts";
 
 const PLAYBACK_KEYS = JSON.stringify({ keys: [{ kty: "oct", alg: "HS256", kid: "test", k: Buffer.alloc(32, 7).toString("base64url") }] });
@@ -17,9 +17,6 @@ const SECRETS = {
   ADMIN_API_KEY: "platform-admin-key",
   PLAYBACK_KEYS,
 };
-
-/** A stream as its creation answers it. */
-export type CreatedStream = StreamResource & { stream_key: string };
 
 /** A whole platform in this process: the built edge in workerd, and an origin before it. */
 export interface Platform {
@@ -33,11 +30,13 @@ export interface Platform {
   origin: Origin;
   /** Every line that the origin has logged. */
   logs: string[];
-  createStream(fields?: object): Promise<CreatedStream>;
-  getStream(id: string): Promise<StreamResource>;
-  deleteStream(id: string): Promise<Response>;
+  /** Calls the API with the administrator's key. */
+  api: ApiClient["api"]["v1"];
+  createStream(fields?: Partial<CreateStream>): Promise<CreatedStream>;
+  getStream(id: string): Promise<Stream>;
+  deleteStream(id: string): Promise<{ status: number }>;
   /** A page of who watches and has watched. */
-  viewers(id: string, query: string): Promise<ViewerList>;
+  viewers(id: string, query?: { limit?: number; cursor?: string }): Promise<ViewerList>;
   /** Tells the viewers of a live stream. Rejects where it is refused; else answers with the event's number. */
   sendMetadata(id: string, payload: unknown): Promise<number>;
   /** How many objects of a class have stored anything. */
@@ -80,13 +79,10 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const origin = new Origin(config, log);
   const { port: rtmpPort } = await origin.start();
 
-  const api = (method: string, path: string, body?: object) =>
-    fetch(`${site}/api/v1${path}`, {
-      method,
-      headers: { Authorization: `Bearer ${SECRETS.ADMIN_API_KEY}`, "Content-Type": "application/json" },
-      body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(10_000),
-    });
+  const { v1: api } = createApiClient(site, {
+    apiKey: SECRETS.ADMIN_API_KEY,
+    fetch: (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(10_000) }),
+  }).api;
   return {
     site,
     rtmpPort,
@@ -94,22 +90,27 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     apiKey: SECRETS.ADMIN_API_KEY,
     origin,
     logs,
+    api,
     async createStream(fields = {}) {
-      const answer = await api("POST", "/streams", { title: "Test stream", ...fields });
+      const answer = await api.streams.$post({ json: { title: "Test stream", ...fields } });
       if (answer.status !== 201) throw new Error(`create: ${answer.status}`);
-      return (await answer.json()) as CreatedStream;
+      return answer.json();
     },
     async getStream(id) {
-      return (await (await api("GET", `/streams/${id}`)).json()) as StreamResource;
+      const answer = await api.streams[":id"].$get({ param: { id } });
+      if (answer.status !== 200) throw new Error(`get: ${answer.status}`);
+      return answer.json();
     },
-    deleteStream: (id) => api("DELETE", `/streams/${id}`),
-    async viewers(id, query) {
-      return (await (await api("GET", `/streams/${id}/viewers?${query}`)).json()) as ViewerList;
+    deleteStream: (id) => api.streams[":id"].$delete({ param: { id } }),
+    async viewers(id, query = {}) {
+      const answer = await api.streams[":id"].viewers.$get({ param: { id }, query });
+      if (answer.status !== 200) throw new Error(`viewers: ${answer.status}`);
+      return answer.json();
     },
     async sendMetadata(id, payload) {
-      const answer = await api("POST", `/streams/${id}/metadata`, { payload });
+      const answer = await api.streams[":id"].metadata.$post({ param: { id }, json: { payload } });
       if (answer.status !== 202) throw new Error(`metadata: ${answer.status} ${await answer.text()}`);
-      return ((await answer.json()) as { seq: number }).seq;
+      return (await answer.json()).seq;
     },
     countObjects: (className) =>
       readdirSync(dataDir, { recursive: true, encoding: "utf8" }).filter(

@@ -8,7 +8,9 @@ const ROOT = resolve(import.meta.dirname, "../..");
 const ROOMS: Record<string, { rooms: string[]; packages: string[] }> = {
   domain: { rooms: [], packages: ["zod"] },
   "durable-objects": { rooms: ["domain"], packages: ["cloudflare:workers"] },
-  "workers/web/pages": { rooms: ["domain", "workers/web/client"], packages: ["*"] },
+  "workers/web/pages": { rooms: ["domain", "workers/web/client", "workers/api/client"], packages: ["*"] },
+  // What calls the API from pages and tests: it knows the API's document, not its code.
+  "workers/api/client": { rooms: [], packages: ["hono", "hono/client", "hono/types", "hono/utils/http-status"] },
   // What other people's pages load: it stands alone.
   "workers/web/client": { rooms: ["domain"], packages: [] },
   workers: { rooms: ["domain", "durable-objects"], packages: ["*"] },

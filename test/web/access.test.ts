@@ -74,7 +74,7 @@ describe("what an address leads to", () => {
     const ask = vi.fn(() => Promise.reject(new Error("offline")));
     vi.stubGlobal("fetch", ask);
     expect(await lookUpStream("one", "a.b.c")).toBe("unknown");
-    expect(ask).toHaveBeenCalledWith("/api/v1/streams/one/ws?token=a.b.c", expect.anything());
+    expect(ask).toHaveBeenCalledWith("/api/v1/streams/one/ws?viewer=stream-lookup&token=a.b.c", expect.anything());
   });
 
   it("is a recording where the multivariant playlist lists one", async () => {

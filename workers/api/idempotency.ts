@@ -24,8 +24,8 @@ export const IDEMPOTENCY_REFUSALS = ["idempotency_mismatch", "idempotency_in_pro
 
 /** The headers of an answer that are told again. */
 const KEPT_HEADERS = ["Content-Type", "Location", "ETag"];
-/** Refusals that say nothing of the request itself: it may be tried again. */
-const PASSING = new Set([401, 403, 408, 429]);
+/** Refusals that may pass: of who asks, of how things stand, of how often. Nothing was done, so the same request may be tried again. */
+const PASSING = new Set([401, 403, 408, 409, 412, 429]);
 
 interface Answer {
   body: string;

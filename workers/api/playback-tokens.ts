@@ -1,8 +1,9 @@
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import { NovaError } from "../../domain/errors.ts";
 import { MintPlaybackToken, PlaybackToken } from "../../domain/protocol/api/playback-tokens.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";
+import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, StreamParams } from "./own-stream.ts";
 import { createRouter } from "./router.ts";
@@ -14,10 +15,10 @@ const mint = createRoute({
   tags: ["Playback"],
   summary: "Create a playback token",
   description: "Whoever has it plays the stream until it expires, also where its visibility is `signed`. It cannot be taken back.",
-  request: { params: StreamParams, body: jsonBody(MintPlaybackToken) },
+  request: { params: StreamParams, headers: z.object(IdempotencyKey), body: jsonBody(MintPlaybackToken) },
   responses: {
     201: answer(PlaybackToken, "The token, and addresses that hold it"),
-    ...refusals("stream_not_found", "stream_deleted", "signing_not_configured", "invalid_json", "body_too_large"),
+    ...refusals("stream_not_found", "stream_deleted", "signing_not_configured", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
   },
 });
 

@@ -14,6 +14,7 @@ import { type StreamKeyRow, StreamKeys } from "../store/stream-keys.ts";
 import { mintStreamKey } from "../store/tokens.ts";
 import { liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
+import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
 import { createRouter } from "./router.ts";
@@ -25,10 +26,10 @@ const create = createRoute({
   ...{ method: "post", path: "/streams/{id}/keys", tags, operationId: "createStreamKey", ...authorized("keys:write") },
   summary: "Add a stream key",
   description: `For another encoder, or another person. At most ${MAX_STREAM_KEYS} keys of a stream are valid at once. The key is shown this once.`,
-  request: { params: StreamParams, body: jsonBody(CreateStreamKey) },
+  request: { params: StreamParams, headers: z.object(IdempotencyKey), body: jsonBody(CreateStreamKey) },
   responses: {
     201: answer(CreatedStreamKey, "The key"),
-    ...refusals("stream_not_found", "stream_deleted", "too_many_keys", "invalid_json", "body_too_large"),
+    ...refusals("stream_not_found", "stream_deleted", "too_many_keys", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
   },
 });
 
@@ -45,7 +46,7 @@ const rotate = createRoute({
   summary: "Rotate a stream key",
   description:
     "Makes a new key with the same label. The old one opens connections for `overlap_seconds` more, so that encoders can be changed one by one.",
-  request: { params: KeyParams, body: jsonBody(RotateStreamKey) },
+  request: { params: KeyParams, headers: z.object(IdempotencyKey), body: jsonBody(RotateStreamKey) },
   responses: {
     201: answer(CreatedStreamKey, "The new key"),
     ...refusals(
@@ -56,6 +57,7 @@ const rotate = createRoute({
       "too_many_keys",
       "invalid_json",
       "body_too_large",
+      ...IDEMPOTENCY_REFUSALS,
     ),
   },
 });

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { NovaError } from "../../domain/errors.ts";
 import { CreatedStream, CreateStream, ListStreams, StreamList, StreamResource, UpdateStream } from "../../domain/protocol/api/streams.ts";
 import type { StreamConfig } from "../../durable-objects/live-stream/storage.ts";
+import { logFailure } from "../audit/failure.ts";
 import type { StreamRow } from "../store/schema.ts";
 import { Streams } from "../store/streams.ts";
 import { mintStreamKey, randomBytes, streamIdsOf } from "../store/tokens.ts";
@@ -80,7 +81,9 @@ export const streams = createRouter()
     const { key, ...kept } = await mintStreamKey(c.env);
     const body = { ...c.req.valid("json"), id };
     const row = await new Streams(c.env.DB).create(body, { label: "default", ...kept }, authorOf(c), Date.now());
-    await liveStream(c.env, id).configure(configOf(row));
+    // Where the object is away the stream is there all the same: it is told by the first publish, or by the reconciler.
+    const configured = liveStream(c.env, id).configure(configOf(row));
+    await configured.catch((error: unknown) => logFailure("stream_not_configured", error, { stream: id }));
     // The only answer that ever holds the key: only its digest is kept.
     return c.json({ ...describeStream(row, site(c), null), stream_key: key }, 201, { Location: `/api/v1/streams/${id}`, ETag: tagOf(row) });
   })

@@ -1,8 +1,9 @@
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import { NovaError } from "../../domain/errors.ts";
 import { MAX_METADATA_BYTES, MetadataAnswer, SendMetadata } from "../../domain/protocol/api/metadata.ts";
 import { isoTime } from "../../domain/time.ts";
 import { unwrap } from "../../durable-objects/live-stream/outcome.ts";
+import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "../api/idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "../api/operation.ts";
 import { findOpenStream, StreamParams } from "../api/own-stream.ts";
 import { createRouter } from "../api/router.ts";
@@ -12,7 +13,7 @@ const send = createRoute({
   ...{ method: "post", path: "/streams/{id}/metadata", tags: ["Audience"], operationId: "sendMetadata", ...authorized("streams:write") },
   summary: "Send metadata to the viewers",
   description: "Every open socket of a live stream gets it as a `timed_metadata` event. At most five a second for a stream.",
-  request: { params: StreamParams, body: jsonBody(SendMetadata) },
+  request: { params: StreamParams, headers: z.object(IdempotencyKey), body: jsonBody(SendMetadata) },
   responses: {
     202: answer(MetadataAnswer, "On its way"),
     ...refusals(
@@ -23,6 +24,7 @@ const send = createRoute({
       "payload_too_large",
       "too_many_messages",
       "invalid_json",
+      ...IDEMPOTENCY_REFUSALS,
     ),
   },
 });

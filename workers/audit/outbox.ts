@@ -14,7 +14,7 @@ export function outboxStatements(db: DrizzleD1Database, event: UnnumberedEvent) 
       .select(sql`SELECT ${event.aggregate}, 1, 0 WHERE changes() > 0`)
       .onConflictDoUpdate({ target: aggregates.id, set: { issued: sql`${aggregates.issued} + 1` } }),
     db.insert(outbox).select(
-      sql`SELECT NULL, json_set(${JSON.stringify(event)}, '$.seq', ${aggregates.issued}), ${Date.parse(event.occurred_at)}
+      sql`SELECT NULL, ${event.id}, json_set(${JSON.stringify(event)}, '$.seq', ${aggregates.issued}), ${Date.parse(event.occurred_at)}, 0
           FROM ${aggregates} WHERE ${aggregates.id} = ${event.aggregate} AND changes() > 0`,
     ),
   ] as const;

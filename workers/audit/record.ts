@@ -51,6 +51,9 @@ const PENDING_DELIVERIES = `SELECT d.id FROM json_each(?1) AS e
   CROSS JOIN webhook_deliveries AS d ON d.webhook_id = w.id AND d.event_id = e.value ->> 'id'
   WHERE d.status = 'pending' AND d.attempts = 0`;
 
+const EMPTY_OUTBOX = `DELETE FROM outbox WHERE event_id IN
+  (SELECT e.id FROM json_each(?1) AS asked CROSS JOIN events AS e ON e.id = asked.value ->> 'id')`;
+
 /**
  * Records events, each once and in the order of its aggregate, and sends their deliveries on their way. Can be repeated from anywhere: an event that
  * is recorded already only has its deliveries sent again, until the first attempt. Rejects where D1 or the queue does not answer.
@@ -86,7 +89,7 @@ async function loadState(db: D1Database, chunk: readonly Candidate[]): Promise<R
   };
 }
 
-/** One transaction: the events, how far their aggregates are, and the deliveries to webhooks. */
+/** One transaction: the events, how far their aggregates are, the deliveries to webhooks; and the outbox has what is recorded no longer. */
 async function save(db: D1Database, chunk: readonly Candidate[], record: readonly Recording[], now: Millis) {
   const rows = JSON.stringify(record.map(rowOf));
   const asked = JSON.stringify(chunk.map(({ event: { id, account_id } }) => ({ id, account_id })));
@@ -96,7 +99,11 @@ async function save(db: D1Database, chunk: readonly Candidate[], record: readonl
     db.prepare(INSERT_EVENTS).bind(rows, now),
     db.prepare(ADVANCE).bind(rows),
   ];
-  const results = await db.batch<{ id: string }>([...(record.length > 0 ? writes : []), db.prepare(PENDING_DELIVERIES).bind(asked)]);
+  const results = await db.batch<{ id: string }>([
+    ...(record.length > 0 ? writes : []),
+    db.prepare(EMPTY_OUTBOX).bind(asked),
+    db.prepare(PENDING_DELIVERIES).bind(asked),
+  ]);
   const idsOf = (result: D1Result<{ id: string }> | undefined) => result?.results.map(({ id }) => id) ?? [];
   return { recorded: record.length > 0 ? idsOf(results[2]) : [], deliveries: idsOf(results.at(-1)) };
 }

@@ -9,7 +9,7 @@ import { relayOutbox } from "./relay.ts";
 /** What the cron does each minute: takes up what a request or a consumer left undone. What fails is logged, and comes again in a minute. */
 export async function runUpkeep(env: Env, now: Millis): Promise<void> {
   const jobs: [string, () => Promise<unknown>][] = [
-    ["relay", () => relayOutbox(env)],
+    ["relay", () => relayOutbox(env, now)],
     ["deliveries", () => sweepDeliveries(env, now)],
     ["archive", () => archiveEvents(env, now)],
     ["purge", () => purge(env.DB, now)],

@@ -4,7 +4,7 @@ import type { Millis } from "../../domain/time.ts";
 import { idempotencyKeys } from "./schema.ts";
 
 /** How long an answer is kept. */
-export const KEPT_MS: Millis = 86_400_000;
+const KEPT_MS: Millis = 86_400_000;
 /** After this long without an answer, the request that had begun has died. */
 const DEAD_MS: Millis = 60_000;
 

@@ -119,12 +119,19 @@ export const streamKeys = sqliteTable(
   (table) => [uniqueIndex("stream_keys_digest").on(table.digest), index("stream_keys_stream").on(table.streamId)],
 );
 
-/** What is to be sent to the queue of events, written with the change that it tells of, and deleted once the queue has it. */
-export const outbox = sqliteTable("outbox", {
-  position: integer("position").primaryKey({ autoIncrement: true }),
-  event: text("event", { mode: "json" }).$type<AuditEvent>().notNull(),
-  createdAt,
-});
+/** Events on their way to the record: written with the change that they tell of, and deleted with being recorded. */
+export const outbox = sqliteTable(
+  "outbox",
+  {
+    position: integer("position").primaryKey({ autoIncrement: true }),
+    eventId: text("event_id").notNull(),
+    event: text("event", { mode: "json" }).$type<AuditEvent>().notNull(),
+    createdAt,
+    /** When the queue last got it; 0 where it has not. */
+    sentAt: integer("sent_at").notNull().default(0),
+  },
+  (table) => [uniqueIndex("outbox_event").on(table.eventId), index("outbox_sent").on(table.sentAt, table.position)],
+);
 
 /** How far the events of an aggregate have got: how many the database itself has issued, and up to which all are recorded. */
 export const aggregates = sqliteTable("aggregates", {

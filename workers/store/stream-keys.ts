@@ -1,6 +1,6 @@
 import { and, desc, eq, gt, isNull, or, sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
-import type { Millis } from "../../domain/time.ts";
+import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { type Author, streamEvent } from "../audit/new-event.ts";
 import { outboxStatements } from "../audit/outbox.ts";
 import { type StreamRow, streamKeys, streams } from "./schema.ts";
@@ -27,7 +27,7 @@ export class StreamKeys {
         .returning(),
       ...outboxStatements(
         this.#db,
-        streamEvent(by, streamId, "stream_key.created", { key_id: id, label, prefix, expires_at: expiresAt }, now),
+        streamEvent(by, streamId, "stream_key.created", { key_id: id, label, prefix, expires_at: isoTimeOrNull(expiresAt) }, now),
       ),
     ]);
     return rows[0] as StreamKeyRow;
@@ -38,7 +38,7 @@ export class StreamKeys {
     const { streamId } = old;
     const id = crypto.randomUUID();
     const expiresAt = Math.min(old.expiresAt ?? overlapUntil, overlapUntil);
-    const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: expiresAt };
+    const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: isoTime(expiresAt) };
     const [, , , rows] = await this.#db.batch([
       this.#db
         .update(streamKeys)

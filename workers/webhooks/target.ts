@@ -42,11 +42,12 @@ function notPublic(reason: string): TargetRefusal {
   return { error: "address_not_public", reason };
 }
 
-/** The same for whoever sets a webhook: the URL as it is kept. Throws 400 `url_not_allowed`, or 503 `unavailable` where the resolver is away. */
+/**
+ * The same for whoever sets a webhook: the URL as it is kept. Throws 400 `url_not_allowed`. Where the resolver is away the URL is taken: its name
+ * is looked up before each attempt.
+ */
 export async function proveTarget(env: TargetEnv, text: string): Promise<string> {
   const refusal = await findTargetRefusal(env, text);
-  if (refusal === null) return new URL(text).href;
-  if (refusal.error === "lookup_failed")
-    throw new NovaError(503, "unavailable", "the URL's name could not be looked up: try again in a few seconds");
+  if (refusal === null || refusal.error === "lookup_failed") return new URL(text).href;
   throw new NovaError(400, "url_not_allowed", `url: ${refusal.reason}`);
 }

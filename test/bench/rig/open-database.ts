@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Edge } from "./edge.ts";
 
 /** One statement for D1, with what it binds. */
@@ -18,7 +19,10 @@ export interface QueryPlan {
   steps: string[];
 }
 
-/** A plan's step that reads every row of a table of ours; what json_each and constants make is none. */
+const SETTLE_MS = 250;
+const SETTLE_TRIES = 240;
+
+/** A plan's step that reads every row of a table; what json_each and constants make is none. */
 const TABLE_SCAN = /^SCAN (?!json_each\b|CONSTANT ROW|\d+ CONSTANT ROWS?|\(|.*VIRTUAL TABLE)/;
 
 /** D1 of an edge that was started with the wrapper `open-d1`. Every method rejects where D1 does not take a statement. */
@@ -60,6 +64,17 @@ export class OpenDatabase {
   async countRowsRead(statement: Statement): Promise<number> {
     const [result] = await this.run([statement]);
     return result?.meta.rows_read ?? 0;
+  }
+
+  /** Waits until all events of what was changed are recorded: that is work, too. Rejects where it takes longer than a minute. */
+  async settle(): Promise<void> {
+    const sql = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM aggregates WHERE recorded < issued) AS open";
+    for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+      const [result] = await this.run([{ sql, params: [] }]);
+      if (result?.results[0]?.open === 0) return;
+      await sleep(SETTLE_MS);
+    }
+    throw new Error("the events of what was changed were not recorded in time");
   }
 
   async #ask(path: string, body: unknown): Promise<unknown> {

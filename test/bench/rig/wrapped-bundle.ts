@@ -2,8 +2,13 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What can be put around the built Worker: a module of this room that exports `wrapWorker` and `wrapClass`. */
-export type BundleWrapper = "counted-d1" | "open-d1";
+/** Modules that export `wrapWorker` and `wrapClass`. */
+const WRAPPERS = {
+  "counted-d1": new URL("./counted-d1.mjs", import.meta.url),
+  "open-d1": new URL("./open-d1.mjs", import.meta.url),
+};
+/** What can be put around the built Worker. */
+export type BundleWrapper = keyof typeof WRAPPERS;
 
 /** The modules of a built Worker within a wrapper, entry first; the files lie in `directory`. Throws where the bundle's exports cannot be read. */
 export function writeWrappedBundle(bundle: string, wrapper: BundleWrapper, directory: string): string[] {
@@ -22,7 +27,7 @@ export function writeWrappedBundle(bundle: string, wrapper: BundleWrapper, direc
   const classes = names.filter((name) => /^[A-Z]/.test(name));
   const files = { entry: join(directory, "entry.js"), wrapper: join(directory, "wrapper.js"), worker: join(directory, "worker.js") };
   copyFileSync(bundle, files.worker);
-  copyFileSync(fileURLToPath(new URL(`./${wrapper}.mjs`, import.meta.url)), files.wrapper);
+  copyFileSync(fileURLToPath(WRAPPERS[wrapper]), files.wrapper);
   writeFileSync(
     files.entry,
     `import * as worker from "./worker.js";

@@ -78,11 +78,11 @@ export type Operations = {
     $get: Endpoint<{ param: { id: string }; query?: { broadcast?: number } }, WithRefusals<{ 200: Analytics }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/keys": {
-    $post: Endpoint<{ param: { id: string }; json: CreateStreamKey }, WithRefusals<{ 201: CreatedStreamKey }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { id: string }; header?: { "Idempotency-Key"?: string }; json: CreateStreamKey }, WithRefusals<{ 201: CreatedStreamKey }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
     $get: Endpoint<{ param: { id: string } }, WithRefusals<{ 200: StreamKeyList }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/keys/:key_id/rotate": {
-    $post: Endpoint<{ param: { id: string; key_id: string }; json: RotateStreamKey }, WithRefusals<{ 201: CreatedStreamKey }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { id: string; key_id: string }; header?: { "Idempotency-Key"?: string }; json: RotateStreamKey }, WithRefusals<{ 201: CreatedStreamKey }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/keys/:key_id": {
     $delete: Endpoint<{ param: { id: string; key_id: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 429 | 500 | 503, ErrorBody>>;
@@ -94,13 +94,13 @@ export type Operations = {
     $get: Endpoint<{ query?: { after?: string; limit?: number; verify?: ("true" | "false") } }, WithRefusals<{ 200: ArchiveList }, 400 | 401 | 403 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/playback-tokens": {
-    $post: Endpoint<{ param: { id: string }; json: CreatePlaybackToken }, WithRefusals<{ 201: PlaybackToken }, 400 | 401 | 403 | 404 | 410 | 413 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { id: string }; header?: { "Idempotency-Key"?: string }; json: CreatePlaybackToken }, WithRefusals<{ 201: PlaybackToken }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/viewers": {
     $get: Endpoint<{ param: { id: string }; query?: { limit?: number; cursor?: string } }, WithRefusals<{ 200: ViewerList }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/metadata": {
-    $post: Endpoint<{ param: { id: string }; json: SendMetadata }, WithRefusals<{ 202: SentMetadata }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { id: string }; header?: { "Idempotency-Key"?: string }; json: SendMetadata }, WithRefusals<{ 202: SentMetadata }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/webhooks": {
     $post: Endpoint<{ header?: { "Idempotency-Key"?: string }; json: CreateWebhook }, WithRefusals<{ 201: CreatedWebhook }, 400 | 401 | 403 | 409 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;

@@ -45,11 +45,9 @@ export function finishDocument(generated: object, extensions: Record<string, Jso
 /** A parameter that says each thing once. The example of one that may be left out is told in words: pages to try things with fill it in otherwise. */
 function parameterOf({ name, in: place, required, schema, description: _, ...rest }: Json): Json {
   const { description, example, ...own } = schema as Json;
-  const told =
-    required === true
-      ? description
-      : [description, example === undefined ? undefined : `such as \`${example}\``].filter(Boolean).join(", ");
-  const said = { ...(told ? { description: told } : {}), ...(required === true && example !== undefined ? { example } : {}) };
+  const aside = required === true || example === undefined ? undefined : `For example \`${example}\``;
+  const told = [description, aside].filter((part) => part !== undefined).join(". ");
+  const said = { ...(told === "" ? {} : { description: told }), ...(required === true && example !== undefined ? { example } : {}) };
   return { name, in: place, required, ...rest, ...said, schema: own };
 }
 

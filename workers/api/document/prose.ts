@@ -15,7 +15,7 @@ wrong and what to do, for people. \`invalid_request\` adds \`details\`, a list o
 
 ## Paging
 
-Lists answer with \`next_cursor\`: ask again with \`cursor\` set to it and the same filters, until it is null. A cursor is opaque.
+Lists answer with \`next_cursor\`: ask again with \`cursor\` (of the events: \`after\`) set to it and the same filters, until it is null. A cursor is opaque.
 
 ## Changing things safely
 

@@ -1,3 +1,7 @@
+import { createApiClient } from "../../../api/client/api-client.ts";
+
+const api = createApiClient("").api.v1;
+
 const TIMEOUT_MS = 5_000;
 
 /** What an address leads to: `absent` for 404, `denied` for 401, `gone` for 410; `unknown` where nothing answers. */
@@ -5,8 +9,8 @@ export type Found = "there" | "absent" | "denied" | "gone" | "unknown";
 
 /** Whether the socket of a stream leads anywhere; a browser does not say why one did not open. */
 export async function lookUpStream(id: string, token: string | null): Promise<Found> {
-  const query = token === null ? "" : `?token=${token}`;
-  const answer = await ask(`/api/v1/streams/${id}/ws${query}`);
+  const query = { viewer: "stream-lookup", ...(token === null ? {} : { token }) };
+  const answer = await patiently((init) => api.streams[":id"].ws.$get({ param: { id }, query }, { init }));
   return answer === null ? "unknown" : foundOf(answer.status);
 }
 
@@ -38,9 +42,14 @@ function foundOf(status: number): Found {
   }
 }
 
-async function ask(url: string): Promise<Response | null> {
+function ask(url: string): Promise<Response | null> {
+  return patiently((init) => fetch(url, init));
+}
+
+/** The answer of a request, null where none comes in time. */
+async function patiently<Answer>(send: (init: RequestInit) => Promise<Answer>): Promise<Answer | null> {
   try {
-    return await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
+    return await send({ signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
   } catch {
     return null;
   }

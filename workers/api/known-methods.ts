@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { RouterRoute } from "hono/types";
+import { NovaError } from "../../domain/errors.ts";
 import type { ErrorBody } from "../../domain/protocol/api/refusals.ts";
 import type { Surface } from "../surface.ts";
 
@@ -27,10 +28,14 @@ export class KnownMethods {
   }
 }
 
-/** The answer to a method that an address of the API does not have: 405 `method_not_allowed` with `Allow`; null where there is no such address. */
-export function answerOtherMethod(c: Context<Surface>, known: KnownMethods): Response | null {
+/**
+ * The answer to what the API has no route for: 405 `method_not_allowed` with `Allow` where only the method is wrong, else 404 `not_found`, for
+ * browsers too. Null for addresses that are not the API's.
+ */
+export function answerUnknown(c: Context<Surface>, known: KnownMethods): Response | null {
+  if (!c.req.path.startsWith(API)) return null;
   const methods = known.of(c.req.path);
-  if (methods.length === 0) return null;
+  if (methods.length === 0) throw new NovaError(404, "not_found", "nothing is at this address of the API");
   const allow = { Allow: methods.join(", "), "Cache-Control": "no-store" };
   if (c.req.method === "OPTIONS") return c.body(null, 204, allow);
   const message = `${c.req.method} is not for this address: it takes ${allow.Allow}`;
