@@ -23,7 +23,7 @@ app.use(async (c, next) => {
   c.set("requestId", /^[0-9a-f]{16}(-[A-Z]{3})?$/.test(ray) ? ray : crypto.randomUUID());
   await next();
 });
-app.use("/api/v1/*", apiHeaders);
+for (const path of ["/api/v1/*", "/health", "/ready"]) app.use(path, apiHeaders);
 app.notFound((c) => answerUnknown(c, knownMethods) ?? answerNotFound(c));
 app.onError((error, c) => answerError(error, c));
 app.route("/origin/v1", originLink);

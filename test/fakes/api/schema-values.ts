@@ -64,7 +64,11 @@ export class SchemaValues {
 function textOf({ format, pattern, minLength = 0, maxLength = 64 }: JsonSchema): fc.Arbitrary<string> {
   if (format === "date-time") return timeFromNow(1, 60);
   if (format === "uuid") return fc.uuid();
-  if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern));
+  if (pattern !== undefined) {
+    const whole = new RegExp(pattern);
+    // fast-check does not look ahead.
+    return fc.stringMatching(new RegExp(pattern.replace(/\(\?=[^)]*\)/g, ""))).filter((text) => whole.test(text));
+  }
   // Words for people: seen, and without control characters.
   const visible = fc.string({ unit: "grapheme", minLength: 0, maxLength: Math.min(maxLength - 1, 40) });
   return visible

@@ -28,6 +28,8 @@ export function finishDocument(generated: object, extensions: Record<string, Jso
     if (operation.parameters !== undefined) operation.parameters = (operation.parameters as Json[]).map(parameterOf);
     const responses = operation.responses as Responses;
     for (const [status, response] of Object.entries(responses)) {
+      // An upgrade is passed on as it is.
+      if (status === "101") continue;
       response.headers = { ...headersOf(status), ...(response.headers as Json | undefined) };
       const name = refusalName(response);
       if (name === null) continue;
