@@ -58,8 +58,9 @@ CREATE INDEX `outbox_sent` ON `outbox` (`sent_at`,`position`);--> statement-brea
 CREATE TABLE `stream_tags` (
 	`account_id` text NOT NULL,
 	`tag` text NOT NULL,
+	`created_at` integer NOT NULL,
 	`stream_id` text NOT NULL,
-	PRIMARY KEY(`account_id`, `tag`, `stream_id`),
+	PRIMARY KEY(`account_id`, `tag`, `created_at`, `stream_id`),
 	FOREIGN KEY (`stream_id`) REFERENCES `streams`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
@@ -110,4 +111,4 @@ ALTER TABLE `streams` ADD `reconciled_at` integer DEFAULT 0 NOT NULL;--> stateme
 CREATE INDEX `streams_account_viewers` ON `streams` (`account_id`,`viewer_count`,`id`);--> statement-breakpoint
 CREATE INDEX `streams_reconciled` ON `streams` (`reconciled_at`);--> statement-breakpoint
 CREATE INDEX `streams_status` ON `streams` (`status`,`reconciled_at`);--> statement-breakpoint
-INSERT OR IGNORE INTO `stream_tags` (`account_id`, `tag`, `stream_id`) SELECT `account_id`, `value`, `streams`.`id` FROM `streams`, json_each(`tags`) WHERE `deleted_at` IS NULL;
+INSERT OR IGNORE INTO `stream_tags` (`account_id`, `tag`, `created_at`, `stream_id`) SELECT `streams`.`account_id`, `json_each`.`value`, `streams`.`created_at`, `streams`.`id` FROM `streams`, json_each(`streams`.`tags`) WHERE `streams`.`deleted_at` IS NULL;

@@ -19,6 +19,11 @@ export class Pulse {
     if (before !== null && since >= 0 && since < UPDATE_INTERVAL_MS) return null;
     this.#last = { epoch, toldAt: now, heartbeat };
     const { bitrate_kbps, fps, dropped_frames } = heartbeat;
-    return { bitrate_kbps, fps, dropped_frames, health: computeHealth(heartbeat, before?.heartbeat ?? null) };
+    return {
+      bitrate_kbps: Math.round(bitrate_kbps),
+      fps: Math.round(fps * 100) / 100,
+      dropped_frames,
+      health: computeHealth(heartbeat, before?.heartbeat ?? null),
+    };
   }
 }

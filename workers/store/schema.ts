@@ -87,11 +87,16 @@ export const streamTags = sqliteTable(
   {
     accountId: text("account_id").notNull(),
     tag: text("tag").notNull(),
+    /** The stream's: lists come out of the key in their order. */
+    createdAt,
     streamId: text("stream_id")
       .notNull()
       .references(() => streams.id),
   },
-  (table) => [primaryKey({ columns: [table.accountId, table.tag, table.streamId] }), index("stream_tags_stream").on(table.streamId)],
+  (table) => [
+    primaryKey({ columns: [table.accountId, table.tag, table.createdAt, table.streamId] }),
+    index("stream_tags_stream").on(table.streamId),
+  ],
 );
 
 /** Keys that encoders publish with. */

@@ -1,4 +1,4 @@
-import { and, eq, isNull, ne, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, exists, isNull, ne, type SQL, sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
 import type { CreateStream, ListStreams, StreamSort, UpdateStream, Visibility } from "../../domain/protocol/api/streams.ts";
 import type { Millis } from "../../domain/time.ts";
@@ -44,7 +44,7 @@ export class Streams {
       insert,
       ...outboxStatements(this.#db, streamEvent(by, id, "stream.created", { ...told, tags }, now)),
       this.#db.insert(streamKeys).values({ id: crypto.randomUUID(), streamId: id, ...key, createdAt: now }),
-      this.#tag(by.accountId, id, tags),
+      this.#tag(id, tags),
     ]);
     return rows[0] as StreamRow;
   }
@@ -63,8 +63,7 @@ export class Streams {
       .where(isCurrent)
       .returning();
     const told = outboxStatements(this.#db, streamEvent(by, id, "stream.updated", { changes }, now));
-    const retag =
-      changes.tags === undefined ? [] : [this.#untag(id, revision + 1), this.#tag(by.accountId, id, changes.tags, revision + 1)];
+    const retag = changes.tags === undefined ? [] : [this.#untag(id, revision + 1), this.#tag(id, changes.tags, revision + 1)];
     const [rows] = await this.#db.batch([update, ...told, ...retag]);
     return rows[0] ?? null;
   }
@@ -96,28 +95,41 @@ export class Streams {
 
   /** An account's streams that are not deleted, `limit` of them after the one that `after` names. */
   async list(accountId: string, query: Omit<ListStreams, "cursor">, after: StreamCursor | null): Promise<StreamRow[]> {
-    const column = streams[sortColumn(query.sort)];
     const isDown = query.sort.startsWith("-");
-    const direction = sql.raw(isDown ? "DESC" : "ASC");
+    const isByAge = sortColumn(query.sort) === "createdAt";
     const conditions: (SQL | undefined)[] = [eq(streams.accountId, accountId), isNull(streams.deletedAt)];
     if (query.status !== undefined) conditions.push(eq(streams.status, query.status));
     if (query.q !== undefined) {
       const pattern = `%${query.q.replace(/[\\%_]/g, (mark) => `\\${mark}`)}%`;
       conditions.push(sql`(${streams.title} LIKE ${pattern} ESCAPE '\\' OR ${streams.description} LIKE ${pattern} ESCAPE '\\')`);
     }
-    if (query.tag !== undefined) {
-      const { accountId: owner, tag, streamId } = streamTags;
-      conditions.push(
-        sql`${streams.id} IN (SELECT ${streamId} FROM ${streamTags} WHERE ${owner} = ${accountId} AND ${tag} = ${query.tag})`,
-      );
+    const isTagged = and(eq(streamTags.accountId, accountId), eq(streamTags.tag, query.tag ?? ""), eq(streamTags.streamId, streams.id));
+    // By age, those with a tag come out of the tag's own index in their order, however rare it is.
+    const isFromTags = query.tag !== undefined && isByAge;
+    if (query.tag !== undefined) conditions.push(isFromTags ? isTagged : exists(this.#db.select().from(streamTags).where(isTagged)));
+    const column = isFromTags ? streamTags.createdAt : streams[sortColumn(query.sort)];
+    const id = isFromTags ? streamTags.streamId : streams.id;
+    if (after !== null) conditions.push(sql`(${column}, ${id}) ${sql.raw(isDown ? "<" : ">")} (${after.value}, ${after.id})`);
+    const direction = isDown ? desc : asc;
+    const { limit } = query;
+    const where = and(...conditions);
+    const order = [direction(column), direction(id)];
+    if (!isFromTags) {
+      return this.#db
+        .select()
+        .from(streams)
+        .where(where)
+        .orderBy(...order)
+        .limit(limit);
     }
-    if (after !== null) conditions.push(sql`(${column}, ${streams.id}) ${sql.raw(isDown ? "<" : ">")} (${after.value}, ${after.id})`);
-    return this.#db
-      .select()
-      .from(streams)
-      .where(and(...conditions))
-      .orderBy(sql`${column} ${direction}, ${streams.id} ${direction}`)
-      .limit(query.limit);
+    const rows = await this.#db
+      .select({ stream: streams })
+      .from(streamTags)
+      .crossJoin(streams)
+      .where(where)
+      .orderBy(...order)
+      .limit(limit);
+    return rows.map(({ stream }) => stream);
   }
 
   /** What a stream's public page says of it; null for a stream that is not there, or that plays with a token only. */
@@ -137,8 +149,10 @@ export class Streams {
   }
 
   /** Writes a stream's tags down, if it has the revision. */
-  #tag(accountId: string, id: string, tags: readonly string[], revision = 1) {
-    const tag = sql`SELECT ${accountId}, value, ${id} FROM json_each(${JSON.stringify(tags)}) WHERE ${this.#has(id, revision)}`;
+  #tag(id: string, tags: readonly string[], revision = 1) {
+    const { accountId, createdAt } = streams;
+    const tag = sql`SELECT ${accountId}, value, ${createdAt}, ${streams.id} FROM ${streams}, json_each(${JSON.stringify(tags)})
+                    WHERE ${streams.id} = ${id} AND ${streams.revision} = ${revision} AND ${isNull(streams.deletedAt)}`;
     return this.#db.insert(streamTags).select(tag).onConflictDoNothing();
   }
 

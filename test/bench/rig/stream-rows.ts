@@ -66,8 +66,9 @@ function makeRow(id: StreamId, accountId: string, now: number): Row {
   };
 }
 
-function tagRows({ account_id, id, tags }: Row): Row[] {
-  return (JSON.parse(String(tags)) as string[]).map((tag) => ({ account_id: account_id ?? null, tag, stream_id: id ?? null }));
+function tagRows({ account_id, id, tags, created_at }: Row): Row[] {
+  const stream = { account_id: account_id ?? null, created_at: created_at ?? 0, stream_id: id ?? null };
+  return (JSON.parse(String(tags)) as string[]).map((tag) => ({ ...stream, tag }));
 }
 
 function keyRow({ id, created_at }: Row): Row {
