@@ -118,6 +118,8 @@ describe("GET /api/v1/streams", () => {
     expect(await ids("q=EVENING")).toEqual([news.id]);
     expect(await ids(`q=${encodeURIComponent("0% fun_")}`)).toEqual([both.id]);
     expect(await ids(`q=${encodeURIComponent("0_ fun")}`)).toEqual([]);
+    // More bytes than a pattern of D1's may have.
+    expect(await ids(`q=${encodeURIComponent("ü".repeat(100))}`)).toEqual([]);
     expect(await ids("tag=liv")).toEqual([]);
     await patch(news.id, { tags: ["old"] });
     expect(await ids("tag=news")).toEqual([]);

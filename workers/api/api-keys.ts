@@ -71,7 +71,7 @@ const revoke = createRoute({
   summary: "Revoke an API key",
   description: "At once and for good. A key can revoke itself.",
   request: { params: KeyParams },
-  responses: { 204: { description: "Revoked" }, ...refusals("key_not_found", "already_revoked") },
+  responses: { 204: { description: "Revoked" }, ...refusals("key_not_found", "already_revoked", "invalid_json", "body_too_large") },
 });
 
 /** The API keys of the caller's account, `/api/v1/api-keys`. */

@@ -16,7 +16,7 @@ import { webhooks } from "./webhooks.ts";
 export const api = createRouter();
 api.use(relayAfterChange);
 
-/** Its operations, for the typed client. */
+/** The same, with its operations: those that the document of the API describes. */
 export const operations = api
   .route("/", streams)
   .route("/", metrics)
@@ -29,4 +29,3 @@ export const operations = api
   .route("/", webhookDeliveries)
   .route("/", accounts)
   .route("/", apiKeys);
-export type Api = typeof operations;

@@ -68,7 +68,10 @@ const revoke = createRoute({
   description:
     "At once and for good: an encoder that is live with it is cut off within two seconds. The broadcast waits its reconnect window for one with another key.",
   request: { params: KeyParams },
-  responses: { 204: { description: "Revoked" }, ...refusals("stream_not_found", "key_not_found", "already_revoked") },
+  responses: {
+    204: { description: "Revoked" },
+    ...refusals("stream_not_found", "key_not_found", "already_revoked", "invalid_json", "body_too_large"),
+  },
 });
 
 /** The keys that encoders publish with, `/api/v1/streams/{id}/keys`. */

@@ -71,7 +71,10 @@ const remove = createRoute({
   summary: "Delete a stream",
   description: "Ends it for good, a live broadcast within two seconds. Its keys are revoked, its media goes; the record stays.",
   request: { params: StreamParams, headers: z.object(IfMatch) },
-  responses: { 204: { description: "Deleted" }, ...refusals("stream_not_found", "already_deleted", "revision_mismatch") },
+  responses: {
+    204: { description: "Deleted" },
+    ...refusals("stream_not_found", "already_deleted", "revision_mismatch", "invalid_json", "body_too_large"),
+  },
 });
 
 /** The streams of an account, `/api/v1/streams`. */

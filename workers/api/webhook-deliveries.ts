@@ -31,7 +31,7 @@ const test = createRoute({
   request: { params: WebhookParams, headers: z.object(IdempotencyKey) },
   responses: {
     200: answer(TestDelivery, "The delivery: `delivered`, or `dead` and why"),
-    ...refusals("webhook_not_found", ...IDEMPOTENCY_REFUSALS),
+    ...refusals("webhook_not_found", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
   },
 });
 
@@ -58,7 +58,7 @@ const redeliver = createRoute({
   request: { params: DeliveryParams, headers: z.object(IdempotencyKey) },
   responses: {
     202: answer(DeliveryResource, "The delivery, pending again"),
-    ...refusals("webhook_not_found", "delivery_not_found", "webhook_disabled", ...IDEMPOTENCY_REFUSALS),
+    ...refusals("webhook_not_found", "delivery_not_found", "webhook_disabled", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
   },
 });
 

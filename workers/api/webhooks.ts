@@ -78,7 +78,7 @@ const remove = createRoute({
   summary: "Delete a webhook",
   description: "Nothing is sent to it any more, what waits included.",
   request: { params: WebhookParams, headers: z.object(IfMatch) },
-  responses: { 204: { description: "Deleted" }, ...refusals("webhook_not_found", "revision_mismatch") },
+  responses: { 204: { description: "Deleted" }, ...refusals("webhook_not_found", "revision_mismatch", "invalid_json", "body_too_large") },
 });
 
 const rotate = createRoute({
@@ -92,10 +92,10 @@ const rotate = createRoute({
   summary: "Rotate a webhook's secret",
   description:
     "The new secret is shown this once. For `overlap_seconds` deliveries carry two signatures, one by each secret, so that a receiver can change over in its own time.",
-  request: { params: WebhookParams, headers: z.object(IdempotencyKey), body: jsonBody(RotateWebhookSecret) },
+  request: { params: WebhookParams, headers: z.object({ ...IfMatch, ...IdempotencyKey }), body: jsonBody(RotateWebhookSecret) },
   responses: {
     200: answer(RotatedWebhook, "The webhook, with its new secret", RevisionHeader),
-    ...refusals("webhook_not_found", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
+    ...refusals("webhook_not_found", "revision_mismatch", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
   },
 });
 

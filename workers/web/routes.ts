@@ -42,8 +42,10 @@ web.get("/icon.svg", (c) => asset(c, "public, max-age=3600"));
 /** An address that nothing answers to: a page for people, the error body for programs. */
 export function answerNotFound(c: Context<Surface>): Response | Promise<Response> {
   if (c.req.header("Accept")?.includes("text/html")) return page(c, "/404.html", 404);
-  return c.json({ error: "not_found", message: "nothing lives at this address", request_id: c.get("requestId") }, 404, {
+  const request_id = c.get("requestId");
+  return c.json({ error: "not_found", message: "nothing lives at this address", request_id }, 404, {
     "Cache-Control": "no-store",
+    "X-Request-Id": request_id,
   });
 }
 

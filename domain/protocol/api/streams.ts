@@ -73,7 +73,7 @@ export type StreamSort = z.infer<typeof StreamSort>;
 export const ListStreams = z.strictObject({
   status: StreamStatus.optional(),
   tag: z.string().max(64).optional(),
-  q: z.string().trim().min(1).max(100).optional().meta({ description: "Text that title or description contain, in whatever case" }),
+  q: z.string().trim().min(1).max(100).optional().meta({ description: "Text that title or description contain; A to Z in whatever case" }),
   sort: StreamSort.default("-created_at"),
   limit: z.coerce.number().int().min(1).max(100).default(50),
   cursor: z.string().max(128).optional().meta({ description: "`next_cursor` of the page before, with the same filters" }),

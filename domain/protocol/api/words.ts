@@ -13,7 +13,9 @@ export function words(maxLength: number) {
 
 /** A name for people: trimmed, and one that can be seen. */
 export function label(maxLength: number) {
+  const message = `1 to ${maxLength} characters, one of them visible`;
   return words(maxLength)
+    .min(1, message)
     .transform((text) => text.trim())
-    .refine((text) => /[\p{L}\p{N}\p{S}\p{P}]/u.test(text), `1 to ${maxLength} characters, one of them visible`);
+    .refine((text) => /[\p{L}\p{N}\p{S}\p{P}]/u.test(text), message);
 }

@@ -87,32 +87,31 @@ export function answerSchema(document: OpenApiObject, operation: ApiOperation, s
 }
 
 /** What is wrong with an answer, by the document; empty where nothing is. */
-export function faultsOf(document: OpenApiObject, check: SchemaCheck, call: ApiCall, { status, headers, text }: ApiAnswer): string[] {
+export function faultsOf(document: OpenApiObject, check: SchemaCheck, call: ApiCall, answer: ApiAnswer): string[] {
+  const { status, headers, text } = answer;
   const faults: string[] = [];
   if (status >= 500) faults.push(`answered ${status}`);
-  if (typeof headers["x-request-id"] !== "string") faults.push("no X-Request-Id");
-  const isJson = /^application\/json\b/.test(String(headers["content-type"] ?? ""));
-  const error: JsonSchema = { $ref: "#/components/schemas/Error" };
+  // An odd address may lead to a page.
+  const isOfApi = call.operation !== null || new URL(`http://edge${call.target}`).pathname.startsWith("/api/v1/");
+  if (isOfApi && typeof headers["x-request-id"] !== "string") faults.push("no X-Request-Id");
   const known = call.operation === null ? undefined : answerSchema(document, call.operation, status);
   if (call.operation !== null && known === undefined) faults.push(`status ${status} is not in the document`);
-  const schema = known ?? (status >= 400 && known === undefined ? error : null);
-  if (schema === null) {
-    if (call.operation !== null && text !== "" && known === null) faults.push("a body where the document has none");
-  } else if (call.method !== "HEAD") {
-    if (!isJson) faults.push(`not JSON: ${headers["content-type"]}`);
-    else faults.push(...check.problems(schema, JSON.parse(text)).map((problem) => `by the schema: ${problem}`));
-  }
-  if (
-    isJson &&
-    status >= 400 &&
-    call.method !== "HEAD" &&
-    (JSON.parse(text) as { request_id?: string }).request_id !== headers["x-request-id"]
-  ) {
-    faults.push("another request id in the body");
-  }
+  if (known === null && text !== "") faults.push("a body where the document has none");
+  const schema = known === undefined && status >= 400 && isOfApi ? { $ref: "#/components/schemas/Error" } : known;
+  if (schema && call.method !== "HEAD") faults.push(...bodyFaults(check, schema, answer));
   if (call.isValid === false && status < 400) faults.push(`takes what the document does not: ${status}`);
-  const refused = call.isValid === true && [400, 401, 403, 413, 415].includes(status);
+  const isRefused = call.isValid === true && [400, 401, 403, 413, 415].includes(status);
   // A cursor may be of the same list in another order.
-  if (refused && !text.includes('"invalid_cursor"')) faults.push(`refuses what the document takes: ${status} ${text}`);
+  if (isRefused && !text.includes('"invalid_cursor"')) faults.push(`refuses what the document takes: ${status} ${text}`);
+  return faults;
+}
+
+function bodyFaults(check: SchemaCheck, schema: JsonSchema, { status, headers, text }: ApiAnswer): string[] {
+  const type = String(headers["content-type"] ?? "");
+  if (!/^application\/json\b/.test(type)) return [`not JSON: ${type}`];
+  const body = JSON.parse(text) as { request_id?: string };
+  const faults = check.problems(schema, body).map((problem) => `by the schema: ${problem}`);
+  if (status >= 400 && body.request_id !== undefined && body.request_id !== headers["x-request-id"])
+    faults.push("another request id in the body");
   return faults;
 }

@@ -55,7 +55,7 @@ const CONTENT_TYPES = [
   ...["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=x", "application/xml"],
   ...["application/json; charset=utf-16", "application/json;;;", "application/problem+json", "image/png", "*/*", "json", ";", ""],
 ];
-const METHODS = ["PUT", "OPTIONS", "HEAD", "PROPFIND", "SEARCH", "REPORT", "PURGE", "LINK", "PATCH", "DELETE", "POST"];
+const METHODS = ["PUT", "OPTIONS", "HEAD", "PROPFIND", "SEARCH", "REPORT", "PURGE", "PATCH", "DELETE", "POST"];
 const ODD_IDS = [
   ...[
     "x",
@@ -187,7 +187,6 @@ const HEADERS: [name: string, value: string][] = [
   ["Upgrade", "h2c"],
   ["Range", "bytes=0-1"],
   ["If-None-Match", "*"],
-  ["Accept-Encoding", "identity;q=0, x"],
   ["X-HTTP-Method-Override", "DELETE"],
   ["CF-Connecting-IP", "not an address"],
   ["CF-Ray", "x".repeat(100)],

@@ -69,7 +69,7 @@ export type Operations = {
   "/api/v1/streams/:id": {
     $get: Endpoint<{ param: { id: string } }, WithRefusals<{ 200: Stream }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
     $patch: Endpoint<{ param: { id: string }; header?: { "If-Match"?: string }; json: UpdateStream }, WithRefusals<{ 200: Stream }, 400 | 401 | 403 | 404 | 410 | 412 | 413 | 429 | 500 | 503, ErrorBody>>;
-    $delete: Endpoint<{ param: { id: string }; header?: { "If-Match"?: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 412 | 429 | 500 | 503, ErrorBody>>;
+    $delete: Endpoint<{ param: { id: string }; header?: { "If-Match"?: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 412 | 413 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/metrics": {
     $get: Endpoint<{ param: { id: string }; query?: { since?: string; until?: string; step?: number } }, WithRefusals<{ 200: Metrics }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
@@ -85,7 +85,7 @@ export type Operations = {
     $post: Endpoint<{ param: { id: string; key_id: string }; header?: { "Idempotency-Key"?: string }; json: RotateStreamKey }, WithRefusals<{ 201: CreatedStreamKey }, 400 | 401 | 403 | 404 | 409 | 410 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/streams/:id/keys/:key_id": {
-    $delete: Endpoint<{ param: { id: string; key_id: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 429 | 500 | 503, ErrorBody>>;
+    $delete: Endpoint<{ param: { id: string; key_id: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/events": {
     $get: Endpoint<{ query?: { stream_id?: string; type?: EventType; after?: string; order?: ("asc" | "desc"); limit?: number } }, WithRefusals<{ 200: EventList }, 400 | 401 | 403 | 429 | 500 | 503, ErrorBody>>;
@@ -109,13 +109,13 @@ export type Operations = {
   "/api/v1/webhooks/:webhook_id": {
     $get: Endpoint<{ param: { webhook_id: string } }, WithRefusals<{ 200: Webhook }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
     $patch: Endpoint<{ param: { webhook_id: string }; header?: { "If-Match"?: string }; json: UpdateWebhook }, WithRefusals<{ 200: Webhook }, 400 | 401 | 403 | 404 | 412 | 413 | 429 | 500 | 503, ErrorBody>>;
-    $delete: Endpoint<{ param: { webhook_id: string }; header?: { "If-Match"?: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 412 | 429 | 500 | 503, ErrorBody>>;
+    $delete: Endpoint<{ param: { webhook_id: string }; header?: { "If-Match"?: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 412 | 413 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/webhooks/:webhook_id/rotate-secret": {
-    $post: Endpoint<{ param: { webhook_id: string }; header?: { "Idempotency-Key"?: string }; json: RotateWebhookSecret }, WithRefusals<{ 200: RotatedWebhook }, 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { webhook_id: string }; header?: { "If-Match"?: string; "Idempotency-Key"?: string }; json: RotateWebhookSecret }, WithRefusals<{ 200: RotatedWebhook }, 400 | 401 | 403 | 404 | 409 | 412 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/webhooks/:webhook_id/test": {
-    $post: Endpoint<{ param: { webhook_id: string }; header?: { "Idempotency-Key"?: string } }, WithRefusals<{ 200: TestDelivery }, 400 | 401 | 403 | 404 | 409 | 422 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { webhook_id: string }; header?: { "Idempotency-Key"?: string } }, WithRefusals<{ 200: TestDelivery }, 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/webhooks/:webhook_id/deliveries": {
     $get: Endpoint<{ param: { webhook_id: string }; query?: { status?: DeliveryStatus; limit?: number; cursor?: string } }, WithRefusals<{ 200: DeliveryList }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
@@ -124,7 +124,7 @@ export type Operations = {
     $get: Endpoint<{ param: { webhook_id: string; delivery_id: string } }, WithRefusals<{ 200: DeliveryDetail }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/webhooks/:webhook_id/deliveries/:delivery_id/redeliver": {
-    $post: Endpoint<{ param: { webhook_id: string; delivery_id: string }; header?: { "Idempotency-Key"?: string } }, WithRefusals<{ 202: Delivery }, 400 | 401 | 403 | 404 | 409 | 422 | 429 | 500 | 503, ErrorBody>>;
+    $post: Endpoint<{ param: { webhook_id: string; delivery_id: string }; header?: { "Idempotency-Key"?: string } }, WithRefusals<{ 202: Delivery }, 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/me": {
     $get: Endpoint<object, WithRefusals<{ 200: Me }, 400 | 401 | 403 | 429 | 500 | 503, ErrorBody>>;
@@ -145,7 +145,7 @@ export type Operations = {
   };
   "/api/v1/api-keys/:key_id": {
     $get: Endpoint<{ param: { key_id: string } }, WithRefusals<{ 200: ApiKey }, 400 | 401 | 403 | 404 | 429 | 500 | 503, ErrorBody>>;
-    $delete: Endpoint<{ param: { key_id: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 429 | 500 | 503, ErrorBody>>;
+    $delete: Endpoint<{ param: { key_id: string } }, WithRefusals<{ 204: null }, 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 503, ErrorBody>>;
   };
   "/api/v1/api-keys/:key_id/rotate": {
     $post: Endpoint<{ param: { key_id: string }; header?: { "Idempotency-Key"?: string }; json: RotateApiKey }, WithRefusals<{ 201: CreatedApiKey }, 400 | 401 | 403 | 404 | 409 | 413 | 422 | 429 | 500 | 503, ErrorBody>>;
