@@ -9,7 +9,15 @@ export const ROOT = join(import.meta.dirname, "..", "..");
 /** Where the built Worker lies. */
 export const WORKER_BUNDLE = join(ROOT, "dist", "edge", "index.js");
 
-const SOURCES = ["domain", "durable-objects", "workers", "wrangler.toml", "vite.config.ts", "package-lock.json", "docs/streaming-api.openapi.yaml"];
+const SOURCES = [
+  "domain",
+  "durable-objects",
+  "workers",
+  "wrangler.toml",
+  "vite.config.ts",
+  "package-lock.json",
+  "docs/streaming-api.openapi.yaml",
+];
 
 /** Builds the pages and the Worker, with the tools that deploy them. Does nothing where the sources are those of the last build. */
 export async function build(report: (line: string) => void = () => undefined): Promise<void> {
