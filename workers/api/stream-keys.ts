@@ -83,9 +83,9 @@ export const streamKeys = createRouter()
     const expiresAt = expires_at === undefined ? null : Date.parse(expires_at);
     if (expiresAt !== null && expiresAt <= now) throw new NovaError(400, "invalid_request", "expires_at: a time to come");
     const keys = new StreamKeys(c.env.DB);
-    await assertRoom(keys, stream, now);
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.add(stream, { label, ...kept, expiresAt }, authorOf(c), now);
+    if (row === null) throw tooManyKeys();
     return c.json({ ...describeKey(row, now), stream_key: key }, 201);
   })
   .openapi(list, async (c) => {
@@ -99,10 +99,9 @@ export const streamKeys = createRouter()
     const keys = new StreamKeys(c.env.DB);
     const old = await findKey(c, keys, stream);
     const { overlap_seconds } = c.req.valid("json");
-    if (overlap_seconds > 0) await assertRoom(keys, stream, now);
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.rotate(old, { label: old.label, ...kept }, now + overlap_seconds * 1000, authorOf(c), now);
-    if (row === null) throw alreadyRevoked();
+    if (row === null) throw old.revokedAt === null ? tooManyKeys() : alreadyRevoked();
     return c.json({ ...describeKey(row, now), stream_key: key }, 201);
   })
   .openapi(revoke, async (c) => {
@@ -122,9 +121,8 @@ async function findKey(c: Context<ApiSurface>, keys: StreamKeys, stream: string)
   return key;
 }
 
-async function assertRoom(keys: StreamKeys, stream: string, now: Millis): Promise<void> {
-  if ((await keys.countValid(stream, now)) < MAX_STREAM_KEYS) return;
-  throw new NovaError(409, "too_many_keys", `at most ${MAX_STREAM_KEYS} keys of a stream are valid at once: revoke some first`);
+function tooManyKeys(): NovaError {
+  return new NovaError(409, "too_many_keys", `at most ${MAX_STREAM_KEYS} keys of a stream are valid at once: revoke some first`);
 }
 
 function alreadyRevoked(): NovaError {

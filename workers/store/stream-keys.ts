@@ -1,5 +1,6 @@
-import { and, desc, eq, gt, isNull, or, sql } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, or, type SQL, sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import { MAX_STREAM_KEYS } from "../../domain/protocol/api/stream-keys.ts";
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { type Author, streamEvent } from "../audit/new-event.ts";
 import { outboxStatements } from "../audit/outbox.ts";
@@ -16,43 +17,43 @@ export class StreamKeys {
     this.#db = drizzle(db);
   }
 
-  /** Adds a key to a stream. */
-  async add(streamId: string, key: NewKey & { expiresAt: Millis | null }, by: Author, now: Millis): Promise<StreamKeyRow> {
+  /** Adds a key to a stream. Null where it has as many valid ones as it may. */
+  async add(streamId: string, key: NewKey & { expiresAt: Millis | null }, by: Author, now: Millis): Promise<StreamKeyRow | null> {
     const id = crypto.randomUUID();
-    const { label, prefix, expiresAt } = key;
+    const { label, prefix } = key;
+    const data = { key_id: id, label, prefix, expires_at: isoTimeOrNull(key.expiresAt) };
     const [rows] = await this.#db.batch([
       this.#db
         .insert(streamKeys)
-        .values({ id, streamId, ...key, createdAt: now })
+        .select(sql`${columns(id, streamId, key, now)} WHERE ${this.#hasRoom(streamId, now)}`)
         .returning(),
-      ...outboxStatements(
-        this.#db,
-        streamEvent(by, streamId, "stream_key.created", { key_id: id, label, prefix, expires_at: isoTimeOrNull(expiresAt) }, now),
-      ),
+      ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.created", data, now)),
     ]);
-    return rows[0] as StreamKeyRow;
+    return rows[0] ?? null;
   }
 
-  /** Puts a new key in the place of one that is valid, which stays valid until `overlapUntil`. Null where there is no such key. */
+  /**
+   * Puts a new key in the place of one that is not revoked, which opens connections until `overlapUntil` at most. Null where there is no such
+   * key, or no room for another valid one.
+   */
   async rotate(old: StreamKeyRow, key: NewKey, overlapUntil: Millis, by: Author, now: Millis): Promise<StreamKeyRow | null> {
     const { streamId } = old;
     const id = crypto.randomUUID();
-    const expiresAt = Math.min(old.expiresAt ?? overlapUntil, overlapUntil);
-    const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: isoTime(expiresAt) };
-    const [, , , rows] = await this.#db.batch([
-      this.#db
-        .update(streamKeys)
-        .set({ expiresAt })
-        .where(and(eq(streamKeys.id, old.id), isNull(streamKeys.revokedAt)))
-        .returning({ id: streamKeys.id }),
-      ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.rotated", data, now)),
+    const oldExpiresAt = Math.min(old.expiresAt ?? overlapUntil, overlapUntil);
+    const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: isoTime(oldExpiresAt) };
+    const isThere = sql`EXISTS (SELECT 1 FROM ${streamKeys} WHERE ${streamKeys.id} = ${old.id} AND ${streamKeys.revokedAt} IS NULL)`;
+    // The old one is not counted where it ends at once.
+    const hasRoom = this.#hasRoom(streamId, now, oldExpiresAt <= now ? old.id : "");
+    const [rows] = await this.#db.batch([
       this.#db
         .insert(streamKeys)
-        .select(
-          sql`SELECT ${id}, ${streamId}, ${key.label}, ${key.prefix}, ${key.digest}, ${now}, NULL, NULL, NULL, NULL, NULL
-              FROM ${streamKeys} WHERE ${streamKeys.id} = ${old.id} AND ${streamKeys.revokedAt} IS NULL`,
-        )
+        .select(sql`${columns(id, streamId, { ...key, expiresAt: null }, now)} WHERE ${isThere} AND ${hasRoom}`)
         .returning(),
+      ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.rotated", data, now)),
+      this.#db
+        .update(streamKeys)
+        .set({ expiresAt: oldExpiresAt })
+        .where(and(eq(streamKeys.id, old.id), sql`EXISTS (SELECT 1 FROM ${streamKeys} AS made WHERE made.id = ${id})`)),
     ]);
     return rows[0] ?? null;
   }
@@ -89,14 +90,6 @@ export class StreamKeys {
     return rows[0] ?? null;
   }
 
-  /** How many keys of a stream open it. */
-  async countValid(streamId: string, now: Millis): Promise<number> {
-    return this.#db.$count(
-      streamKeys,
-      and(eq(streamKeys.streamId, streamId), isNull(streamKeys.revokedAt), or(isNull(streamKeys.expiresAt), gt(streamKeys.expiresAt, now))),
-    );
-  }
-
   /** The stream that a key opens, with what became of both; null for an unknown key. */
   async findByDigest(digest: string): Promise<{ stream: StreamRow; key: StreamKeyRow } | null> {
     const rows = await this.#db
@@ -114,4 +107,20 @@ export class StreamKeys {
       .set({ lastUsedAt: now, lastUsedFrom: from.address, lastUsedOrigin: from.origin })
       .where(eq(streamKeys.id, id));
   }
+
+  #hasRoom(streamId: string, now: Millis, except = ""): SQL {
+    const isValid = and(isNull(streamKeys.revokedAt), or(isNull(streamKeys.expiresAt), gt(streamKeys.expiresAt, now)));
+    const others = and(eq(streamKeys.streamId, streamId), isValid, sql`${streamKeys.id} <> ${except}`);
+    return sql`(SELECT count(*) FROM ${streamKeys} WHERE ${others}) < ${MAX_STREAM_KEYS}`;
+  }
+}
+
+/** The row of a new key, in the order of the table's columns. */
+function columns(
+  id: string,
+  streamId: string,
+  { label, prefix, digest, expiresAt }: NewKey & { expiresAt: Millis | null },
+  now: Millis,
+): SQL {
+  return sql`SELECT ${id}, ${streamId}, ${label}, ${prefix}, ${digest}, ${now}, ${expiresAt}, NULL, NULL, NULL, NULL`;
 }

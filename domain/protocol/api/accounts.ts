@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { Scope } from "./access.ts";
+import { expiresAt, rotation } from "./key-life.ts";
 import { label } from "./words.ts";
 
 /** How many API keys of an account may be valid at once. */
 export const MAX_API_KEYS = 100;
-/** How long both keys are valid at most after a rotation, seconds. */
-const MAX_OVERLAP_SECONDS = 604_800;
 
 const timestamp = z.iso.datetime();
 const cursor = z.string().nullable().meta({ description: "Asks for the next page; null on the last" });
@@ -44,23 +43,13 @@ export const CreateApiKey = z
       .max(Scope.options.length)
       .transform((scopes) => [...new Set(scopes)])
       .meta({ description: "What it may do. Only scopes that the caller has can be given" }),
-    expires_at: z.iso.datetime({ offset: true }).optional().meta({ description: "From then on it is refused; without it, never" }),
+    expires_at: expiresAt("From then on it is refused; without it, never"),
   })
   .meta({ id: "CreateApiKey", example: { name: "Studio automation", scopes: ["streams:read", "streams:write"] } });
 export type CreateApiKey = z.output<typeof CreateApiKey>;
 
 /** The body of `POST /api/v1/api-keys/{key_id}/rotate`. */
-export const RotateApiKey = z
-  .strictObject({
-    overlap_seconds: z
-      .number()
-      .int()
-      .min(0)
-      .max(MAX_OVERLAP_SECONDS)
-      .default(86_400)
-      .meta({ description: "How long the old key is still valid, so that programs can be changed one by one" }),
-  })
-  .meta({ id: "RotateApiKey", example: { overlap_seconds: 3600 } });
+export const RotateApiKey = rotation("RotateApiKey", "How long the old key is still valid, so that programs can be changed one by one");
 
 const key = {
   id: "5b8d3c1e-7a44-4a0b-9c53-1f0f6e2d9a71",

@@ -1,10 +1,9 @@
 import { z } from "zod";
+import { expiresAt, rotation } from "./key-life.ts";
 import { label } from "./words.ts";
 
 /** How many keys of a stream may be valid at once. */
 export const MAX_STREAM_KEYS = 20;
-/** How long both keys are valid at most after a rotation, seconds. */
-const MAX_OVERLAP_SECONDS = 604_800;
 
 const timestamp = z.iso.datetime();
 
@@ -12,25 +11,15 @@ const timestamp = z.iso.datetime();
 export const CreateStreamKey = z
   .strictObject({
     label: label(64).meta({ description: "To know it by: which encoder, or whose" }),
-    expires_at: z.iso
-      .datetime({ offset: true })
-      .optional()
-      .meta({ description: "From then on it opens no new connection; without it, never" }),
+    expires_at: expiresAt("From then on it opens no new connection; without it, never"),
   })
   .meta({ id: "CreateStreamKey", example: { label: "Camera 2" } });
 
 /** The body of `POST /api/v1/streams/{id}/keys/{key_id}/rotate`. */
-export const RotateStreamKey = z
-  .strictObject({
-    overlap_seconds: z
-      .number()
-      .int()
-      .min(0)
-      .max(MAX_OVERLAP_SECONDS)
-      .default(86_400)
-      .meta({ description: "How long the old key still opens connections. One that is live goes on until it ends by itself" }),
-  })
-  .meta({ id: "RotateStreamKey", example: { overlap_seconds: 3600 } });
+export const RotateStreamKey = rotation(
+  "RotateStreamKey",
+  "How long the old key still opens connections. One that is live goes on until it ends by itself",
+);
 
 const exampleKey = {
   id: "0d5f7a52-5b0c-4a6e-9c1d-6f1f4b1c2a3e",

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { AuditEventType } from "./audit-events.ts";
+import { rotation } from "./key-life.ts";
 import { words } from "./words.ts";
 
 /** How many webhooks an account may have. */
 export const MAX_WEBHOOKS = 20;
-/** How long the old secret signs along at most, seconds. */
-const MAX_OVERLAP_SECONDS = 604_800;
 
 const timestamp = z.iso.datetime();
 
@@ -46,13 +45,10 @@ export const UpdateWebhook = z
 export type UpdateWebhook = z.output<typeof UpdateWebhook>;
 
 /** The body of `POST /api/v1/webhooks/{webhook_id}/rotate-secret`. */
-export const RotateWebhookSecret = z
-  .strictObject({
-    overlap_seconds: z.number().int().min(0).max(MAX_OVERLAP_SECONDS).default(86_400).meta({
-      description: "How long deliveries are signed with the old secret too, so that a receiver knows them by either. 0 where it has leaked",
-    }),
-  })
-  .meta({ id: "RotateWebhookSecret", example: { overlap_seconds: 3600 } });
+export const RotateWebhookSecret = rotation(
+  "RotateWebhookSecret",
+  "How long deliveries are signed with the old secret too, so that a receiver knows them by either. 0 where it has leaked",
+);
 
 const exampleWebhook = {
   id: "5f0c3f5e-0f7d-4b8a-9a53-3f0e5d3c9b11",
