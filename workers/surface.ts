@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { z } from "zod";
 import { concatBytes } from "../domain/bytes.ts";
 import { NovaError } from "../domain/errors.ts";
+import { describeFaults, type InputFault } from "../domain/protocol/api/input-faults.ts";
 import type { ErrorBody } from "../domain/protocol/api/refusals.ts";
 import type { StreamId } from "../domain/stream-id.ts";
 import { rootOf } from "../durable-objects/audience/members.ts";
@@ -25,10 +26,14 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
 }
 
 /** The refusal of input that its schema does not take: 400 `invalid_request`. */
-export function invalidRequest(issues: readonly { path: PropertyKey[]; message: string }[]): NovaError {
-  const details = issues.map(({ path, message }) => ({ field: path.join("."), message }));
+export function invalidRequest(issues: readonly z.core.$ZodIssue[]): NovaError {
+  return invalidFields(describeFaults(issues));
+}
+
+/** The refusal of input that is wrong in these fields: 400 `invalid_request`. */
+export function invalidFields(details: readonly InputFault[]): NovaError {
   const [first] = details;
-  const message = first === undefined ? "invalid input" : `${first.field || "body"}: ${first.message}`;
+  const message = first === undefined ? "invalid input" : `${first.field || "input"}: ${first.message}`;
   return new NovaError(400, "invalid_request", message, details);
 }
 

@@ -102,12 +102,12 @@ const CHECKS: readonly Check[] = [
   },
   {
     code: "stalls",
-    // Of a small audience a single stall says little.
+    // What was watched counts as an hour at least: of a small audience a single stall says little.
     measure: ({ total }) => (total.stalls * HOUR) / Math.max(total.viewerSeconds, HOUR),
     ...{ warnAt: 1, criticalAt: 12, points: [5, 30] },
-    message: (_, { total }) => `Players stalled ${times(total.stalls)} in ${round(total.viewerSeconds / HOUR, 1)} hours of watching.`,
+    message: (_, { total }) => `Players stalled ${times(total.stalls)} in ${watched(total.viewerSeconds)} of watching.`,
     advice: (_, { total }) =>
-      `Players stalled ${times(total.stalls)} in ${round(total.viewerSeconds / HOUR, 1)} viewer hours: lower the bitrate from ${kbps(total.ingressSum / total.seconds)}, or choose \`latency_mode: standard\`, which lets players buffer more.`,
+      `Players stalled ${times(total.stalls)} in ${watched(total.viewerSeconds)} of watching: lower the bitrate from ${kbps(total.ingressSum / total.seconds)}, or choose \`latency_mode: standard\`, which lets players buffer more.`,
   },
   {
     code: "origin_warning",
@@ -161,6 +161,11 @@ function steady(seconds: number, value: number | null): number | null {
 
 function times(count: number): string {
   return count === 1 ? "once" : `${count} times`;
+}
+
+function watched(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} seconds`;
+  return seconds < 2 * HOUR ? `${Math.round(seconds / 60)} minutes` : `${round(seconds / HOUR, 1)} hours`;
 }
 
 function percent(share: number): string {

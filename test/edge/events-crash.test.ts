@@ -49,7 +49,8 @@ async function consumeAll(process: DyingProcess): Promise<void> {
   const batch = batchOf(bodies);
   await consumeEvents(batch, process.env);
   const { explicitAcks } = await getQueueResult(batch, createExecutionContext());
-  const kept = process.dead ? bodies : bodies.filter((_, index) => !explicitAcks.includes(String(index)));
+  // Also of a process that died: what it had acknowledged before does not come again.
+  const kept = bodies.filter((_, index) => !explicitAcks.includes(String(index)));
   process.events.sent.push(...kept);
   if (process.dead) throw new Error("dead");
 }

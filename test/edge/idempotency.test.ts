@@ -146,13 +146,13 @@ describe("a POST with an Idempotency-Key", () => {
 
   it("that broke on our side can be tried again", async () => {
     const account = await createAccount();
-    const LIVE = {
-      idFromName: () => "x",
-      get: () => ({ configure: () => Promise.reject(new Error("Network connection lost.")) }),
-    } as unknown as Env["LIVE"];
+    const DB = {
+      prepare: (sql: string) => env.DB.prepare(sql),
+      batch: () => Promise.reject(new Error("D1_ERROR: Network connection lost.")),
+    } as unknown as Env["DB"];
     const headers = { Authorization: `Bearer ${account.key}`, "Idempotency-Key": KEY };
     const init = { method: "POST", headers, body: JSON.stringify({ title: "Broken" }) };
-    expect((await askWorker({ LIVE }, "/api/v1/streams", init)).status).toBeGreaterThanOrEqual(500);
+    expect((await askWorker({ DB }, "/api/v1/streams", init)).status).toBeGreaterThanOrEqual(500);
     expect(await rowOf(account)).toBeNull();
     expect((await post(account, { title: "Broken" })).status).toBe(201);
   });

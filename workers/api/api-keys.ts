@@ -15,6 +15,7 @@ import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { ADMIN_ACCOUNT } from "../store/accounts.ts";
 import { mintApiKey } from "../store/api-key-tokens.ts";
 import { type ApiKeyRow, ApiKeys } from "../store/api-keys.ts";
+import { invalidFields } from "../surface.ts";
 import { type ApiSurface, authorOf, hasScope } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
@@ -108,11 +109,11 @@ export const apiKeys = createRouter()
 export async function createKeyOf(c: Context<ApiSurface>, accountId: string, { name, scopes, expires_at }: CreateApiKey) {
   assertMayGive(c, scopes);
   if (scopes.includes("admin") && accountId !== ADMIN_ACCOUNT) {
-    throw new NovaError(400, "invalid_request", "scopes: only keys of the administrator's account can have admin");
+    throw invalidFields([{ field: "scopes", message: "only keys of the administrator's account can have admin" }]);
   }
   const now = Date.now();
   const expiresAt = expires_at === undefined ? null : Date.parse(expires_at);
-  if (expiresAt !== null && expiresAt <= now) throw new NovaError(400, "invalid_request", "expires_at: a time to come");
+  if (expiresAt !== null && expiresAt <= now) throw invalidFields([{ field: "expires_at", message: "a time to come" }]);
   const { key, ...kept } = await mintApiKey(c.env);
   const row = await new ApiKeys(c.env.DB).add({ name, scopes, expiresAt, ...kept }, { ...authorOf(c), accountId }, now);
   if (row === null) throw tooManyKeys();

@@ -6,6 +6,7 @@ import type { Millis } from "../../domain/time.ts";
 import { sha256Hex } from "../store/digest.ts";
 import { Idempotency, type IdempotencyId } from "../store/idempotency.ts";
 import { seal, unseal } from "../store/sealed.ts";
+import { invalidFields } from "../surface.ts";
 import type { ApiSurface, Caller } from "./access.ts";
 
 const MAX_KEY_LENGTH = 255;
@@ -99,7 +100,7 @@ function contextOf({ accountId, digest }: IdempotencyId): string {
 
 function invalidKey(): NovaError {
   const message = `1 to ${MAX_KEY_LENGTH} printable ASCII characters`;
-  return new NovaError(400, "invalid_request", `Idempotency-Key: ${message}`, [{ field: "Idempotency-Key", message }]);
+  return invalidFields([{ field: "Idempotency-Key", message }]);
 }
 
 function mismatch(message: string): NovaError {

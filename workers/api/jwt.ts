@@ -49,8 +49,19 @@ export async function verifyOutsideToken(env: Env, token: string): Promise<Outsi
     return await callerOf(env, issuer, payload);
   } catch (error) {
     if (error instanceof NovaError) throw error;
-    return null;
+    const fault = faultOf(error);
+    if (fault === null) return null;
+    throw new NovaError(401, "unauthorized", `this token is not valid: ${fault}`);
   }
+}
+
+/** What is wrong with a token that the issuer has signed, for whoever sets the issuer up; null for one that it has not: nobody is told about that. */
+function faultOf(error: unknown): string | null {
+  if (error instanceof errors.JWTExpired) return "it has expired";
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return null;
+  if (error.claim === "aud") return "it is for another audience";
+  if (error.claim === "nbf") return "it is not valid yet";
+  return error.reason === "missing" ? `it has no ${error.claim}` : `its ${error.claim} is wrong`;
 }
 
 function readSettings(env: Env): Settings {

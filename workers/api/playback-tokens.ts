@@ -3,6 +3,7 @@ import { NovaError } from "../../domain/errors.ts";
 import { MintPlaybackToken, PlaybackToken } from "../../domain/protocol/api/playback-tokens.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";
+import { invalidFields } from "../surface.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, StreamParams } from "./own-stream.ts";
@@ -47,7 +48,7 @@ export const playbackTokens = createRouter().openapi(mint, async (c) => {
 /** From when to when, Unix seconds. Throws 400 `invalid_request`. */
 function validity(body: MintPlaybackToken, now: Millis): { exp: number; nbf?: number } {
   const notBefore = body.not_before === undefined ? 0 : Date.parse(body.not_before);
-  if (notBefore > now + MAX_AHEAD_MS) throw new NovaError(400, "invalid_request", "not_before: at most 30 days ahead");
+  if (notBefore > now + MAX_AHEAD_MS) throw invalidFields([{ field: "not_before", message: "at most 30 days ahead" }]);
   if (notBefore <= now) return { exp: Math.floor(now / 1000) + body.expires_in };
   const nbf = Math.floor(notBefore / 1000);
   return { exp: nbf + body.expires_in, nbf };

@@ -12,7 +12,7 @@ import {
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { type StreamKeyRow, StreamKeys } from "../store/stream-keys.ts";
 import { mintStreamKey } from "../store/tokens.ts";
-import { liveStream } from "../surface.ts";
+import { invalidFields, liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
@@ -81,7 +81,7 @@ export const streamKeys = createRouter()
     const { label, expires_at } = c.req.valid("json");
     const now = Date.now();
     const expiresAt = expires_at === undefined ? null : Date.parse(expires_at);
-    if (expiresAt !== null && expiresAt <= now) throw new NovaError(400, "invalid_request", "expires_at: a time to come");
+    if (expiresAt !== null && expiresAt <= now) throw invalidFields([{ field: "expires_at", message: "a time to come" }]);
     const keys = new StreamKeys(c.env.DB);
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.add(stream, { label, ...kept, expiresAt }, authorOf(c), now);

@@ -16,7 +16,12 @@ export const web = new Hono<Surface>();
 
 web.get("/", (c) => page(c, "/index.html", 200));
 
-web.get("/docs", (c) => page(c, "/docs.html", 200));
+web.get("/docs", async (c) => {
+  const answer = await page(c, "/docs.html", 200);
+  // It takes keys: nobody may frame it.
+  answer.headers.set("Content-Security-Policy", `${SECURITY_HEADERS["Content-Security-Policy"]}; frame-ancestors 'none'`);
+  return answer;
+});
 
 web.get("/watch/:id", async (c) => {
   const id = await streamIdsOf(c.env).parse(c.req.param("id"));
