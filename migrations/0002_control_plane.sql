@@ -103,9 +103,11 @@ CREATE TABLE `webhooks` (
 CREATE INDEX `webhooks_account` ON `webhooks` (`account_id`,`created_at`,`id`);--> statement-breakpoint
 ALTER TABLE `api_keys` ADD `prefix` text DEFAULT '' NOT NULL;--> statement-breakpoint
 ALTER TABLE `api_keys` ADD `expires_at` integer;--> statement-breakpoint
+ALTER TABLE `api_keys` ADD `replaced_by` text;--> statement-breakpoint
 ALTER TABLE `stream_keys` ADD `prefix` text DEFAULT '' NOT NULL;--> statement-breakpoint
 ALTER TABLE `stream_keys` ADD `expires_at` integer;--> statement-breakpoint
 ALTER TABLE `stream_keys` ADD `last_used_origin` text;--> statement-breakpoint
+ALTER TABLE `stream_keys` ADD `replaced_by` text;--> statement-breakpoint
 ALTER TABLE `streams` ADD `revision` integer DEFAULT 1 NOT NULL;--> statement-breakpoint
 ALTER TABLE `streams` ADD `reconciled_at` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 CREATE INDEX `streams_account_viewers` ON `streams` (`account_id`,`viewer_count`,`id`);--> statement-breakpoint

@@ -74,7 +74,6 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   readonly #publishing: Publishing;
   readonly #clock: AlarmClock;
   readonly #projector: Projector;
-  readonly #outbox: Outbox;
   #config: StreamConfig | null;
 
   constructor(ctx: DurableObjectState, env: LiveStreamEnv) {
@@ -91,9 +90,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
     this.#presence = new Presence(this.#presenceOwner(env), now);
     this.#metrics = new Metrics({ sql: ctx.storage.sql, lifecycle: this.#broadcast, windows: this.#windows, presence: this.#presence });
-    this.#outbox = new Outbox(ctx.storage.sql, env.EVENTS, () => this.#config);
+    const outbox = new Outbox(ctx.storage.sql, env, () => this.#config);
     const tasks = [
-      this.#outbox.task,
+      outbox.task,
       createSettler(this.#windows, env.MEDIA),
       createRecorder(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
       createSweeper(this.#windows, this.#broadcast, this.#storage, env.MEDIA, streamId),
@@ -106,7 +105,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     this.#clock = new AlarmClock(ctx, tasks, timers, () => this.#playback.wake());
     this.#publishing = new Publishing({
       ...{ ctx, storage: this.#storage, broadcast: this.#broadcast, windows: this.#windows, playback: this.#playback },
-      ...{ presence: this.#presence, metrics: this.#metrics, projector: this.#projector, clock: this.#clock, outbox: this.#outbox },
+      ...{ presence: this.#presence, metrics: this.#metrics, projector: this.#projector, clock: this.#clock, outbox },
       ...{ config: () => this.#config, streamId },
     });
     this.#clock.schedule(now);
@@ -169,10 +168,9 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   /** Holds the control plane's record against what is known here, and repairs what differs. */
   reconcile(record: StreamRecord): Promise<Reconciled> {
-    const own = { broadcast: this.#broadcast, publishing: this.#publishing, projector: this.#projector, outbox: this.#outbox };
+    const own = { broadcast: this.#broadcast, publishing: this.#publishing, projector: this.#projector, storage: this.#storage };
     const owner = {
       ...own,
-      storage: this.#storage,
       config: () => this.#config,
       configure: (config: StreamConfig) => this.configure(config),
     };

@@ -7,28 +7,37 @@ import type { StreamConfig } from "./storage.ts";
 /** How many events a queue takes at once. */
 const BATCH = 100;
 
-/** What is not recorded so long after it happened is sent again, whatever became of the queue. */
-const RESEND_MS: Millis = 120_000;
+/** So long after it was sent an event is looked for in the record; what is not there is sent again, whatever became of the queue. */
+const PROOF_MS: Millis = 120_000;
+
+/** What the outbox needs: where events go, and where they end. */
+interface OutboxEnv {
+  EVENTS: Queue;
+  DB: D1Database;
+}
 
 /**
  * The audit events of the stream's broadcasts on their way to the record: written down with the change that they tell of, numbered without
- * holes, sent to the queue, and deleted when the record is known to have them. A queue that is away does not touch what is live.
+ * holes, sent to the queue, and deleted when the record has them. A queue or a database that is away does not touch what is live.
  */
 export class Outbox {
   readonly #sql: SqlStorage;
+  readonly #env: OutboxEnv;
   readonly #config: () => StreamConfig | null;
-  /** Sends what waits, again and again until it is sent. */
+  /** Sends what waits, and sends again what has not arrived, until the record has it. */
   readonly task: RetriedTask;
-  /** Rebuilt from SQLite. */
-  #waiting: number;
+  /** When the next event is to be sent, or looked for; null without any. Rebuilt from SQLite. */
+  #dueAt: Millis | null;
 
-  constructor(sql: SqlStorage, queue: Queue, config: () => StreamConfig | null) {
+  constructor(sql: SqlStorage, env: OutboxEnv, config: () => StreamConfig | null) {
     this.#sql = sql;
+    this.#env = env;
     this.#config = config;
-    sql.exec(`CREATE TABLE IF NOT EXISTS outbox (
-      seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, event TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0)`);
-    this.#waiting = this.#countWaiting();
-    this.task = new RetriedTask("events", { dueAt: () => (this.#waiting > 0 ? 0 : null), run: () => this.#send(queue) });
+    sql.exec(
+      "CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, due_at INTEGER NOT NULL DEFAULT 0)",
+    );
+    this.#dueAt = this.#loadDueAt();
+    this.task = new RetriedTask("events", { dueAt: () => this.#dueAt, run: (now) => this.#send(now) });
   }
 
   /** Writes down what a change of the broadcast's life means for the record. */
@@ -48,32 +57,44 @@ export class Outbox {
       occurred_at: isoTime(now),
       data: { broadcast: transition.broadcast, ...data },
     };
-    this.#sql.exec("INSERT INTO outbox (at, event) VALUES (?, ?)", now, JSON.stringify(event));
-    this.#waiting += 1;
+    this.#sql.exec("INSERT INTO outbox (event) VALUES (?)", JSON.stringify(event));
+    this.#dueAt = 0;
   }
 
-  /** The record has everything up to a number. What it should have by now and has not is sent again: returns whether there is any. */
-  acknowledge(recorded: number, now: Millis): boolean {
-    const before = now - RESEND_MS;
-    this.#sql.exec("DELETE FROM outbox WHERE sent = 1 AND seq <= ? AND at <= ?", recorded, before);
-    const { rowsWritten } = this.#sql.exec("UPDATE outbox SET sent = 0 WHERE sent = 1 AND seq > ? AND at <= ?", recorded, before);
-    this.#waiting = this.#countWaiting();
-    return rowsWritten > 0;
-  }
-
-  #countWaiting(): number {
-    return this.#sql.exec<{ waiting: number }>("SELECT count(*) AS waiting FROM outbox WHERE sent = 0").one().waiting;
-  }
-
-  async #send(queue: Queue): Promise<void> {
-    while (this.#waiting > 0) {
-      const rows = this.#sql
-        .exec<{ seq: number; event: string }>("SELECT seq, event FROM outbox WHERE sent = 0 ORDER BY seq LIMIT ?", BATCH)
-        .toArray();
-      await queue.sendBatch(rows.map(({ seq, event }) => ({ body: { ...JSON.parse(event), seq } satisfies AuditEvent })));
-      this.#sql.exec("UPDATE outbox SET sent = 1 WHERE seq <= ?", rows.at(-1)?.seq ?? 0);
-      this.#waiting = this.#countWaiting();
+  async #send(now: Millis): Promise<void> {
+    for (let rows = this.#loadDue(now); rows.length > 0; rows = this.#loadDue(now)) {
+      const arrived = await this.#findRecorded(rows.filter(({ due_at }) => due_at > 0).map(({ event }) => event.id));
+      const missing = rows.filter(({ event }) => !arrived.has(event.id));
+      if (missing.length > 0) await this.#env.EVENTS.sendBatch(missing.map(({ event }) => ({ body: event })));
+      for (const { seq, event } of rows) {
+        if (arrived.has(event.id)) this.#sql.exec("DELETE FROM outbox WHERE seq = ?", seq);
+        else this.#sql.exec("UPDATE outbox SET due_at = ? WHERE seq = ?", now + PROOF_MS, seq);
+      }
+      this.#dueAt = this.#loadDueAt();
     }
+  }
+
+  #loadDue(now: Millis): { seq: number; due_at: number; event: AuditEvent }[] {
+    return this.#sql
+      .exec<{ seq: number; due_at: number; event: string }>(
+        "SELECT seq, due_at, event FROM outbox WHERE due_at <= ? ORDER BY seq LIMIT ?",
+        now,
+        BATCH,
+      )
+      .toArray()
+      .map(({ seq, due_at, event }) => ({ seq, due_at, event: { ...JSON.parse(event), seq } }));
+  }
+
+  #loadDueAt(): Millis | null {
+    return this.#sql.exec<{ due_at: number | null }>("SELECT min(due_at) AS due_at FROM outbox").one().due_at;
+  }
+
+  async #findRecorded(ids: readonly string[]): Promise<Set<string>> {
+    if (ids.length === 0) return new Set();
+    const { results } = await this.#env.DB.prepare("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))")
+      .bind(JSON.stringify(ids))
+      .all<{ id: string }>();
+    return new Set(results.map(({ id }) => id));
   }
 }
 

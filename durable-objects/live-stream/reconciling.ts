@@ -1,6 +1,5 @@
 import type { Broadcast } from "../../domain/broadcast/broadcast.ts";
 import type { Millis } from "../../domain/time.ts";
-import type { Outbox } from "./outbox.ts";
 import type { ProjectedFacts, Projector } from "./projector.ts";
 import type { Publishing } from "./publishing.ts";
 import type { LiveStreamStorage, StreamConfig } from "./storage.ts";
@@ -15,8 +14,6 @@ export interface StreamRecord {
   isDeleted: boolean;
   /** Ids of those of its keys that are revoked. */
   revokedKeys: readonly string[];
-  /** Up to which number the events of its broadcasts are recorded. */
-  recordedEvents: number;
   /** The projection, with its version. */
   version: number;
   facts: ProjectedFacts;
@@ -24,8 +21,8 @@ export interface StreamRecord {
   readAt: Millis;
 }
 
-/** What was repaired: in the object the first three, in the database the others. */
-export type Repair = "configured" | "deleted" | "key_cut_off" | "events_sent_anew" | "projected";
+/** What was repaired: in the object the first three, in the database the last. */
+export type Repair = "configured" | "deleted" | "key_cut_off" | "projected";
 
 /** What an object answers to a record. */
 export interface Reconciled {
@@ -41,7 +38,6 @@ export interface ReconcilingOwner {
   broadcast: Broadcast;
   publishing: Publishing;
   projector: Projector;
-  outbox: Outbox;
   storage: LiveStreamStorage;
   config(): StreamConfig | null;
   configure(config: StreamConfig): void;
@@ -69,7 +65,6 @@ export async function reconcile(owner: ReconcilingOwner, record: StreamRecord, n
     publishing.revokeKey(connection.keyId);
     repaired.push("key_cut_off");
   }
-  if (owner.outbox.acknowledge(record.recordedEvents, now)) repaired.push("events_sent_anew");
   if (isFalse) {
     projector.overrule(record.version, now);
     await projector.write(now);

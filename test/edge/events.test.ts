@@ -9,7 +9,6 @@ import { consumeEvents } from "../../workers/audit/consumer.ts";
 import { feedQuery } from "../../workers/audit/event-log.ts";
 import { streamEvent } from "../../workers/audit/new-event.ts";
 import { outboxStatements } from "../../workers/audit/outbox.ts";
-import { reconcileStreams } from "../../workers/audit/reconcile.ts";
 import { relayOutbox } from "../../workers/audit/relay.ts";
 import { Streams } from "../../workers/store/streams.ts";
 import { HeldQueue } from "./dying-env.ts";
@@ -107,7 +106,7 @@ describe("the object's outbox", () => {
     const object = liveStreamOf(id);
     const away = vi.spyOn(env.EVENTS, "sendBatch").mockRejectedValue(new Error("the queue is away"));
     const waiting = () =>
-      runInDurableObject(object, (_, { storage }) => storage.sql.exec("SELECT seq FROM outbox WHERE sent = 0").toArray().length);
+      runInDurableObject(object, (_, { storage }) => storage.sql.exec("SELECT seq FROM outbox WHERE due_at = 0").toArray().length);
     const origin = await OriginCalls.publish(stream_key);
     await origin.begin();
     await origin.pushSegments(1, 1);
@@ -144,29 +143,52 @@ describe("an event that the queue has lost", () => {
     expect(await env.DB.prepare("SELECT seq FROM events WHERE id = ?").bind(event.id).first("seq")).toBe(1);
   });
 
-  it("of a broadcast is sent again when the record is found without it, and forgotten when it has it", async () => {
+  /** What became of a stream's broadcasts, as the feed tells it. */
+  const broadcastsOf = async (stream: string) =>
+    (await feed(`stream_id=${stream}`)).events.map(({ type }) => type).filter((type) => type.startsWith("broadcast."));
+  const outboxOf = (object: ReturnType<typeof liveStreamOf>) =>
+    runInDurableObject(object, (_, { storage }) =>
+      storage.sql.exec<{ seq: number; event: string; due_at: number }>("SELECT * FROM outbox").toArray(),
+    );
+  /** Two minutes later, in another life of the object. */
+  const later = async (object: ReturnType<typeof liveStreamOf>) => {
+    await runInDurableObject(object, (_, { storage }) => void storage.sql.exec("UPDATE outbox SET due_at = 1"));
+    await evictDurableObject(object);
+    await object.facts();
+  };
+
+  it("of a broadcast is looked for in the record after two minutes, sent again where it is not there, and then forgotten", async () => {
     const { id, stream_key } = await createStream();
     const object = liveStreamOf(id);
-    const losing = vi.spyOn(env.EVENTS, "sendBatch").mockResolvedValue({ metadata: { metrics: {} } } as never);
+    await expectEvents(id, ["stream.created"]);
+    const lost = vi.spyOn(env.EVENTS, "sendBatch").mockResolvedValueOnce({ metadata: { metrics: {} } } as never);
     const origin = await OriginCalls.publish(stream_key);
     await origin.begin();
+    await expect.poll(() => lost.mock.calls.length).toBe(1);
     await origin.end("unpublished");
-    const kept = () => runInDurableObject(object, (_, { storage }) => storage.sql.exec("SELECT seq, sent FROM outbox").toArray());
-    await expect.poll(kept).toEqual([
-      { seq: 1, sent: 1 },
-      { seq: 2, sent: 1 },
-    ]);
-    losing.mockRestore();
-    const look = async () => {
-      await env.DB.prepare("UPDATE streams SET reconciled_at = 0 WHERE id = ?").bind(id).run();
-      return (await reconcileStreams(env, Date.now())).repaired.events_sent_anew;
-    };
-    expect(await look()).toBeUndefined();
-    await runInDurableObject(object, (_, { storage }) => void storage.sql.exec("UPDATE outbox SET at = at - 121000"));
-    expect(await look()).toBe(1);
-    await expect.poll(async () => (await feed(`stream_id=${id}&type=broadcast.ended`)).events.length, { timeout: 10_000 }).toBe(1);
-    expect(await look()).toBeUndefined();
-    expect(await kept()).toEqual([]);
+    await expect.poll(async () => (await outboxOf(object)).map(({ due_at }) => due_at > 0)).toEqual([true, true]);
+    await later(object);
+    await expect.poll(() => broadcastsOf(id), { timeout: 20_000 }).toEqual(["broadcast.started", "broadcast.ended"]);
+    await later(object);
+    await expect.poll(() => outboxOf(object)).toEqual([]);
+    lost.mockRestore();
+  });
+
+  it("of a broadcast is not forgotten where one after it was recorded", async () => {
+    const { id, stream_key } = await createStream();
+    const object = liveStreamOf(id);
+    await expectEvents(id, ["stream.created"]);
+    const lost = vi.spyOn(env.EVENTS, "sendBatch").mockResolvedValue({ metadata: { metrics: {} } } as never);
+    const origin = await OriginCalls.publish(stream_key);
+    await origin.begin();
+    await origin.end("idle");
+    await expect.poll(async () => (await outboxOf(object)).map(({ due_at }) => due_at > 0)).toEqual([true, true]);
+    lost.mockRestore();
+    const [, second] = await outboxOf(object);
+    // It has waited for the first one long enough.
+    await consume([{ body: { ...JSON.parse(second?.event ?? ""), seq: 2 }, attempts: GAP_ATTEMPTS }]);
+    await later(object);
+    await expect.poll(() => broadcastsOf(id), { timeout: 20_000 }).toEqual(["broadcast.reconnecting", "broadcast.started"]);
   });
 });
 

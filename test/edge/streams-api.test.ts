@@ -68,9 +68,9 @@ describe("PATCH /api/v1/streams/{id}", () => {
 
   it("of many at once, each is done, and each tells of itself once", async () => {
     const { id } = await createStream();
-    const answers = await Promise.all(Array.from({ length: 4 }, (_, i) => patch(id, { description: `change ${i}` })));
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => patch(id, { description: `change ${i}` })));
     const done = answers.filter(({ status }) => status === 200);
-    expect(answers.filter(({ status }) => status !== 200 && status !== 503)).toEqual([]);
+    expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
     expect(done.length).toBeGreaterThan(0);
     expect((await askApi("GET", `/api/v1/streams/${id}`)).headers.get("ETag")).toBe(`"${1 + done.length}"`);
     await expect.poll(async () => (await eventsOf(id)).filter((type) => type === "stream.updated").length).toBe(done.length);

@@ -18,6 +18,7 @@ import { type ApiKeyRow, ApiKeys } from "../store/api-keys.ts";
 import { invalidFields } from "../surface.ts";
 import { type ApiSurface, authorOf, hasScope } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
+import { alreadyRevoked, rotationRefusal } from "./key-refusals.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { decodePageCursor, pageOf } from "./page-cursor.ts";
 import { createRouter } from "./router.ts";
@@ -59,11 +60,20 @@ const rotate = createRoute({
   ...{ method: "post", path: "/api-keys/{key_id}/rotate", tags, operationId: "rotateApiKey", ...authorized("keys:write") },
   summary: "Rotate an API key",
   description:
-    "Makes a new key with the same name and scopes, that lasts as long as the old one was made for. The old one is valid for `overlap_seconds` more. A key that somebody else has seen is better revoked.",
+    "Makes a new key with the same name and scopes, that lasts as long as the old one was made for. The old one is valid for `overlap_seconds` more. Once: from then on its successor can be rotated. A key that somebody else has seen is better revoked.",
   request: { params: KeyParams, headers, body: jsonBody(RotateApiKey) },
   responses: {
     201: answer(CreatedApiKey, "The new key"),
-    ...refusals("key_not_found", "already_revoked", "too_many_keys", "invalid_json", "body_too_large", ...IDEMPOTENCY_REFUSALS),
+    ...refusals(
+      "key_not_found",
+      "already_revoked",
+      "already_rotated",
+      "key_expired",
+      "too_many_keys",
+      "invalid_json",
+      "body_too_large",
+      ...IDEMPOTENCY_REFUSALS,
+    ),
   },
 });
 
@@ -88,8 +98,9 @@ export const apiKeys = createRouter()
   .openapi(rotate, async (c) => {
     const old = await findOwnKey(c);
     assertMayGive(c, old.scopes);
-    if (old.revokedAt !== null) throw alreadyRevoked();
     const now = Date.now();
+    const refusal = rotationRefusal(old, now);
+    if (refusal !== null) throw refusal;
     const { key, ...kept } = await mintApiKey(c.env);
     const expiresAt = old.expiresAt === null ? null : now + (old.expiresAt - old.createdAt);
     const fresh = { name: old.name, scopes: old.scopes, expiresAt, ...kept };
@@ -97,7 +108,8 @@ export const apiKeys = createRouter()
     const keys = new ApiKeys(c.env.DB);
     const row = await keys.rotate(old, fresh, overlapUntil, authorOf(c), now);
     if (row !== null) return c.json({ ...describeKey(row, now), key }, 201);
-    throw (await findOwnKey(c)).revokedAt === null ? tooManyKeys() : alreadyRevoked();
+    // Somebody else may have been faster.
+    throw rotationRefusal(await findOwnKey(c), now) ?? tooManyKeys();
   })
   .openapi(revoke, async (c) => {
     const key = await findOwnKey(c);
@@ -133,16 +145,12 @@ async function findOwnKey(c: Context<ApiSurface>): Promise<ApiKeyRow> {
   return key;
 }
 
-function alreadyRevoked(): NovaError {
-  return new NovaError(409, "already_revoked", "this key was revoked before");
-}
-
 function tooManyKeys(): NovaError {
   return new NovaError(409, "too_many_keys", `at most ${MAX_API_KEYS} keys of an account are valid at once: revoke some first`);
 }
 
 function describeKey(row: ApiKeyRow, now: Millis): ApiKeyResource {
-  const { id, name, prefix, scopes, createdAt, expiresAt, lastUsedAt, revokedAt } = row;
+  const { id, name, prefix, scopes, createdAt, expiresAt, lastUsedAt, revokedAt, replacedBy } = row;
   const isExpired = expiresAt !== null && expiresAt <= now;
   return {
     ...{ id, name, prefix, scopes, status: revokedAt !== null ? "revoked" : isExpired ? "expired" : "valid" },
@@ -150,5 +158,6 @@ function describeKey(row: ApiKeyRow, now: Millis): ApiKeyResource {
     expires_at: isoTimeOrNull(expiresAt),
     last_used_at: isoTimeOrNull(lastUsedAt),
     revoked_at: isoTimeOrNull(revokedAt),
+    replaced_by: replacedBy,
   };
 }

@@ -19,11 +19,18 @@ export function tagOf({ revision }: { revision: number }): string {
   return `"${revision}"`;
 }
 
-/** Throws 412 `revision_mismatch` where the request is meant for another revision. */
-export function readIfMatch(c: Context<ApiSurface>, current: { revision: number }): void {
+/** Whether a request is meant for one revision only. Throws 412 `revision_mismatch` where that is another than the current one. */
+export function readIfMatch(c: Context<ApiSurface>, current: { revision: number }): boolean {
   const wanted = c.req.header("If-Match");
-  if (wanted === undefined) return;
+  if (wanted === undefined) return false;
   const tags = wanted.split(",").map((tag) => tag.trim());
-  if (tags.includes("*") || tags.includes(tagOf(current))) return;
-  throw new NovaError(412, "revision_mismatch", `somebody has changed it since: it is at revision ${tagOf(current)}; get it and try again`);
+  if (tags.includes("*")) return false;
+  if (tags.includes(tagOf(current))) return true;
+  throw revisionMismatch(current);
+}
+
+/** The refusal of a change that is meant for an older revision. */
+export function revisionMismatch(current: { revision: number }): NovaError {
+  const message = `somebody has changed it since: it is at revision ${tagOf(current)}; get it and try again`;
+  return new NovaError(412, "revision_mismatch", message);
 }

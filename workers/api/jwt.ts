@@ -28,10 +28,16 @@ const ASYMMETRIC = /^(?:RS|PS|ES)(?:256|384|512)$|^EdDSA$|^Ed25519$/;
 /** A name of an account or a person, as claims give it. */
 const NAME = /^[^\p{Cc}]{1,255}$/u;
 
-/** The issuer's keys, by address: jose keeps them ten minutes, and asks at most every 30 s for a key that it does not know. */
-const keySets = new Recent<JWTVerifyGetKey>(86_400_000);
+type KeySet = ReturnType<typeof createRemoteJWKSet>;
+
+/** The issuer's keys, by address: jose keeps them ten minutes. */
+const keySets = new Recent<KeySet>(86_400_000);
+/** Addresses whose keys are so new that it is not asked again for one that is not among them. */
+const justFetched = new Recent<true>(30_000);
 /** Addresses that did not answer a moment ago. */
 const away = new Recent<true>(5_000);
+/** Faults of the settings that were logged a moment ago: whoever sends tokens must not write the log. */
+const justLogged = new Recent<true>(10_000);
 
 /**
  * The caller of a token that the outside issuer signed for us and that is valid now; null for any other. Throws 503 `unavailable` where that
@@ -85,14 +91,27 @@ function mayBeOurs(token: string, { issuer, algorithms }: Settings): boolean {
   }
 }
 
+/** The keys that we have come first: a token that names one nobody knows, from whomever, takes nothing from those whose key is known. */
 async function findKey(url: URL, ...of: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
-  if (away.get(url.href) !== undefined) throw keysAway();
-  const known = keySets.get(url.href) ?? createRemoteJWKSet(url, { timeoutDuration: 3_000 });
+  // Never by itself for an unknown key: when that is worth it is decided here.
+  const known = keySets.get(url.href) ?? createRemoteJWKSet(url, { timeoutDuration: 3_000, cooldownDuration: Number.POSITIVE_INFINITY });
   keySets.set(url.href, known);
+  if (!known.fresh) await fetchKeys(url, known);
   try {
     return await known(...of);
   } catch (error) {
-    if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+    if (!(error instanceof errors.JWKSNoMatchingKey) || justFetched.get(url.href) !== undefined) throw error;
+  }
+  await fetchKeys(url, known);
+  return known(...of);
+}
+
+async function fetchKeys(url: URL, known: KeySet): Promise<void> {
+  if (away.get(url.href) !== undefined) throw keysAway();
+  try {
+    await known.reload();
+    justFetched.set(url.href, true);
+  } catch (error) {
     away.set(url.href, true);
     console.error(JSON.stringify({ event: "jwks_failed", host: url.host, error: error instanceof Error ? error.name : "unknown" }));
     throw keysAway();
@@ -101,10 +120,15 @@ async function findKey(url: URL, ...of: Parameters<JWTVerifyGetKey>): Promise<Aw
 
 async function callerOf(env: Env, issuer: string, claims: JWTPayload): Promise<OutsideCaller | null> {
   const accountName = claims[env.JWT_ACCOUNT_CLAIM];
-  if (typeof accountName !== "string" || !NAME.test(accountName)) return null;
-  const subject = typeof claims.sub === "string" && NAME.test(claims.sub) ? claims.sub : accountName;
+  if (!isName(accountName)) return null;
+  const subject = isName(claims.sub) ? claims.sub : accountName;
   const digest = await sha256Hex(JSON.stringify([issuer, accountName]));
   return { accountId: `jwt_${digest.slice(0, 32)}`, accountName, subject, scopes: scopesOf(env, claims) };
+}
+
+/** Well-formed, too: all halves of characters become the same one in UTF-8, so that two names would be one account. */
+function isName(claim: unknown): claim is string {
+  return typeof claim === "string" && claim.isWellFormed() && NAME.test(claim);
 }
 
 /** The scopes that we know: what else the issuer gives is for others. */
@@ -116,7 +140,10 @@ function scopesOf(env: Env, claims: JWTPayload): Scope[] {
 }
 
 function misconfigured(what: string): NovaError {
-  console.error(JSON.stringify({ event: "jwt_misconfigured", error: what }));
+  if (justLogged.get(what) === undefined) {
+    justLogged.set(what, true);
+    console.error(JSON.stringify({ event: "jwt_misconfigured", error: what }));
+  }
   return new NovaError(503, "unavailable", "tokens cannot be checked right now: this deployment's JWT settings are wrong");
 }
 

@@ -1,5 +1,4 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { NovaError } from "../../domain/errors.ts";
 import { MintPlaybackToken, PlaybackToken } from "../../domain/protocol/api/playback-tokens.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
 import { notConfigured, type PlaybackClaims, PlaybackKeysError, playbackKeysOf } from "../playback/playback-token.ts";

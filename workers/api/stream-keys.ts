@@ -15,6 +15,7 @@ import { mintStreamKey } from "../store/tokens.ts";
 import { invalidFields, liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
+import { alreadyRevoked, rotationRefusal } from "./key-refusals.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
 import { createRouter } from "./router.ts";
@@ -45,7 +46,7 @@ const rotate = createRoute({
   ...{ method: "post", path: "/streams/{id}/keys/{key_id}/rotate", tags, operationId: "rotateStreamKey", ...authorized("keys:write") },
   summary: "Rotate a stream key",
   description:
-    "Makes a new key with the same label. The old one opens connections for `overlap_seconds` more, so that encoders can be changed one by one.",
+    "Makes a new key with the same label. The old one opens connections for `overlap_seconds` more, so that encoders can be changed one by one. Once: from then on its successor can be rotated.",
   request: { params: KeyParams, headers: z.object(IdempotencyKey), body: jsonBody(RotateStreamKey) },
   responses: {
     201: answer(CreatedStreamKey, "The new key"),
@@ -54,6 +55,8 @@ const rotate = createRoute({
       "key_not_found",
       "stream_deleted",
       "already_revoked",
+      "already_rotated",
+      "key_expired",
       "too_many_keys",
       "invalid_json",
       "body_too_large",
@@ -85,7 +88,11 @@ export const streamKeys = createRouter()
     const keys = new StreamKeys(c.env.DB);
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.add(stream, { label, ...kept, expiresAt }, authorOf(c), now);
-    if (row === null) throw tooManyKeys();
+    if (row === null) {
+      // It may have been deleted meanwhile.
+      await findOpenStream(c);
+      throw tooManyKeys();
+    }
     return c.json({ ...describeKey(row, now), stream_key: key }, 201);
   })
   .openapi(list, async (c) => {
@@ -98,10 +105,16 @@ export const streamKeys = createRouter()
     const now = Date.now();
     const keys = new StreamKeys(c.env.DB);
     const old = await findKey(c, keys, stream);
+    const refusal = rotationRefusal(old, now);
+    if (refusal !== null) throw refusal;
     const { overlap_seconds } = c.req.valid("json");
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.rotate(old, { label: old.label, ...kept }, now + overlap_seconds * 1000, authorOf(c), now);
-    if (row === null) throw old.revokedAt === null ? tooManyKeys() : alreadyRevoked();
+    if (row === null) {
+      // Somebody else may have been faster: with the stream, or with the key.
+      await findOpenStream(c);
+      throw rotationRefusal(await findKey(c, keys, stream), now) ?? tooManyKeys();
+    }
     return c.json({ ...describeKey(row, now), stream_key: key }, 201);
   })
   .openapi(revoke, async (c) => {
@@ -125,12 +138,8 @@ function tooManyKeys(): NovaError {
   return new NovaError(409, "too_many_keys", `at most ${MAX_STREAM_KEYS} keys of a stream are valid at once: revoke some first`);
 }
 
-function alreadyRevoked(): NovaError {
-  return new NovaError(409, "already_revoked", "this key was revoked before");
-}
-
 function describeKey(row: StreamKeyRow, now: Millis): StreamKeyResource {
-  const { id, label, prefix, createdAt, expiresAt, lastUsedAt, lastUsedFrom, revokedAt } = row;
+  const { id, label, prefix, createdAt, expiresAt, lastUsedAt, lastUsedFrom, revokedAt, replacedBy } = row;
   const isExpired = expiresAt !== null && expiresAt <= now;
   return {
     ...{ id, label, prefix, status: revokedAt !== null ? "revoked" : isExpired ? "expired" : "valid" },
@@ -139,5 +148,6 @@ function describeKey(row: StreamKeyRow, now: Millis): StreamKeyResource {
     last_used_at: isoTimeOrNull(lastUsedAt),
     last_used_from: lastUsedFrom,
     revoked_at: isoTimeOrNull(revokedAt),
+    replaced_by: replacedBy,
   };
 }

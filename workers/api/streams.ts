@@ -9,7 +9,7 @@ import { Streams } from "../store/streams.ts";
 import { mintStreamKey, randomBytes, streamIdsOf } from "../store/tokens.ts";
 import { liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
-import { IfMatch, RevisionHeader, readIfMatch, tagOf } from "./entity-tag.ts";
+import { IfMatch, RevisionHeader, readIfMatch, revisionMismatch, tagOf } from "./entity-tag.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
 import { answer, authorized, type DocumentedHeaders, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
@@ -18,8 +18,6 @@ import { createRouter } from "./router.ts";
 import { decodeStreamCursor, encodeStreamCursor } from "./stream-cursor.ts";
 
 const tags = ["Streams"];
-/** How often a change is tried again that another one has overtaken. */
-const MAX_TRIES = 5;
 
 const LOCATION: DocumentedHeaders = {
   Location: { description: "Where the stream is", schema: { type: "string" }, example: "/api/v1/streams/7k2m9qx4v8n3p5r1t6w0z2bc" },
@@ -105,17 +103,14 @@ export const streams = createRouter()
   })
   .openapi(update, async (c) => {
     const changes = c.req.valid("json");
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const { stream, row } = await findOpenStream(c);
-      readIfMatch(c, row);
-      const changed = await new Streams(c.env.DB).update(stream, row.revision, changes, authorOf(c), Date.now());
-      // Another change came between: with If-Match it is refused the next time round.
-      if (changed === null) continue;
-      const object = liveStream(c.env, stream);
-      await object.configure(configOf(changed));
-      return c.json(describeStream(changed, site(c), await object.facts()), 200, { ETag: tagOf(changed) });
-    }
-    throw new NovaError(503, "unavailable", "too many changes at once: try again in a second");
+    const { stream, row } = await findOpenStream(c);
+    const isConditional = readIfMatch(c, row);
+    const changed = await new Streams(c.env.DB).update(stream, isConditional ? row.revision : null, changes, authorOf(c), Date.now());
+    // Another change, or the deletion, came between.
+    if (changed === null) throw revisionMismatch((await findOpenStream(c)).row);
+    const object = liveStream(c.env, stream);
+    await object.configure(configOf(changed));
+    return c.json(describeStream(changed, site(c), await object.facts()), 200, { ETag: tagOf(changed) });
   })
   .openapi(remove, async (c) => {
     const { stream, row } = await findOwnStream(c);

@@ -4,7 +4,7 @@ import type { StreamId } from "../../domain/stream-id.ts";
 import type { Millis } from "../../domain/time.ts";
 import type { Repair, StreamRecord } from "../../durable-objects/live-stream/reconciling.ts";
 import { configOf } from "../api/streams.ts";
-import { aggregates, type StreamRow, streamKeys, streams } from "../store/schema.ts";
+import { type StreamRow, streamKeys, streams } from "../store/schema.ts";
 import { Streams } from "../store/streams.ts";
 import { liveStream } from "../surface.ts";
 import { logFailure } from "./failure.ts";
@@ -16,8 +16,6 @@ const OTHERS = 20;
 const LIVE_MS: Millis = 50_000;
 const OTHERS_MS: Millis = 3_600_000;
 const AT_ONCE = 10;
-/** The aggregate of a stream's broadcasts is this and its id. */
-const BROADCASTS = "broadcast:";
 const PATIENCE_MS: Millis = 5_000;
 /** Of a row that need not be looked at again: its stream is deleted, and its object knows. */
 export const NEVER_AGAIN: Millis = 8_640_000_000_000_000;
@@ -37,16 +35,13 @@ export interface Reconciliation {
 export async function reconcileStreams(env: Env, now: Millis): Promise<Reconciliation> {
   const db = drizzle(env.DB);
   const rows = await loadRows(db, now);
-  const [revoked, recorded] = await Promise.all([loadRevokedKeys(db, rows), loadRecorded(db, rows)]);
+  const revoked = await loadRevokedKeys(db, rows);
   const done: Reconciliation = { checked: rows.length, failed: 0, repaired: {} };
   const settled: string[] = [];
   for (let start = 0; start < rows.length; start += AT_ONCE) {
     const some = rows.slice(start, start + AT_ONCE).map(async (row) => {
       try {
-        const { repairs, isSettled } = await within(
-          PATIENCE_MS,
-          reconcileRow(env, row, recordOf(row, revoked.get(row.id), recorded.get(row.id), now)),
-        );
+        const { repairs, isSettled } = await within(PATIENCE_MS, reconcileRow(env, row, recordOf(row, revoked.get(row.id), now)));
         for (const repair of repairs) done.repaired[repair] = (done.repaired[repair] ?? 0) + 1;
         if (repairs.length > 0) console.warn(JSON.stringify({ event: "stream_repaired", stream: row.id, repairs }));
         if (isSettled) settled.push(row.id);
@@ -93,14 +88,6 @@ async function loadRevokedKeys(db: DrizzleD1Database, rows: readonly StreamRow[]
   return new Map([...byStream].map(([stream, own]) => [stream, own.map((key) => key.id)]));
 }
 
-/** Up to which number the events of each stream's broadcasts are recorded. */
-async function loadRecorded(db: DrizzleD1Database, rows: readonly StreamRow[]): Promise<Map<string, number>> {
-  const ids = JSON.stringify(rows.map(({ id }) => `${BROADCASTS}${id}`));
-  const { id, recorded } = aggregates;
-  const found = await db.select({ id, recorded }).from(aggregates).where(sql`${id} IN (SELECT value FROM json_each(${ids}))`);
-  return new Map(found.map((row) => [row.id.slice(BROADCASTS.length), row.recorded]));
-}
-
 async function reconcileRow(env: Env, row: StreamRow, record: StreamRecord): Promise<{ repairs: RowRepair[]; isSettled: boolean }> {
   // Whatever is in the table was minted by the API.
   const object = liveStream(env, row.id as StreamId);
@@ -114,10 +101,10 @@ async function reconcileRow(env: Env, row: StreamRow, record: StreamRecord): Pro
   return { repairs, isSettled: isDeleted && row.deletedAt !== null && repairs.length === 0 };
 }
 
-function recordOf(row: StreamRow, revokedKeys: string[] = [], recordedEvents = 0, readAt: Millis): StreamRecord {
+function recordOf(row: StreamRow, revokedKeys: string[] = [], readAt: Millis): StreamRecord {
   const { version, status, broadcast, viewerCount, peakViewers, startedAt, endedAt, endReason } = row;
   const facts = { status, broadcast, viewerCount, peakViewers, startedAt, endedAt, endReason };
-  return { config: configOf(row), isDeleted: row.deletedAt !== null, revokedKeys, recordedEvents, version, facts, readAt };
+  return { config: configOf(row), isDeleted: row.deletedAt !== null, revokedKeys, version, facts, readAt };
 }
 
 /**

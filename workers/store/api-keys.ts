@@ -43,8 +43,8 @@ export class ApiKeys {
   }
 
   /**
-   * Puts a new key in the place of one that is not revoked, which is valid until `overlapUntil` at most. Null where there is no such key, or
-   * no room for another valid one.
+   * Puts a new key in the place of one that is valid and has no successor yet; the old one is valid until `overlapUntil` at most. Null where
+   * it is not such a key any more, or there is no room for another valid one.
    */
   async rotate(old: ApiKeyRow, key: NewApiKey, overlapUntil: Millis, by: Author, now: Millis): Promise<ApiKeyRow | null> {
     const id = crypto.randomUUID();
@@ -52,7 +52,8 @@ export class ApiKeys {
     const data = { ...factsOf(id, key), replaces: old.id, old_expires_at: isoTimeOrNull(oldExpiresAt) };
     // The old one is not counted where it ends at once.
     const others = sql`${this.#countValid(by.accountId, now, oldExpiresAt <= now ? old.id : "")} < ${MAX_API_KEYS}`;
-    const isThere = sql`EXISTS (SELECT 1 FROM ${apiKeys} WHERE ${apiKeys.id} = ${old.id} AND ${apiKeys.revokedAt} IS NULL)`;
+    const mayRotate = and(eq(apiKeys.id, old.id), isNull(apiKeys.replacedBy), isValid(now));
+    const isThere = sql`EXISTS (SELECT 1 FROM ${apiKeys} WHERE ${mayRotate})`;
     const [rows] = await this.#db.batch([
       this.#db
         .insert(apiKeys)
@@ -61,7 +62,7 @@ export class ApiKeys {
       ...outboxStatements(this.#db, accountEvent(by, "api_key.rotated", data, now)),
       this.#db
         .update(apiKeys)
-        .set({ expiresAt: oldExpiresAt })
+        .set({ expiresAt: oldExpiresAt, replacedBy: id })
         .where(and(eq(apiKeys.id, old.id), sql`EXISTS (SELECT 1 FROM ${apiKeys} AS made WHERE made.id = ${id})`)),
     ]);
     return rows[0] ?? null;
@@ -133,7 +134,7 @@ function isValid(now: Millis): SQL | undefined {
 /** The row of a new key, in the order of the table's columns. */
 function columns(id: string, accountId: string, key: NewApiKey, now: Millis): SQL {
   const { name, prefix, digest, scopes, expiresAt } = key;
-  return sql`SELECT ${id}, ${accountId}, ${name}, ${prefix}, ${digest}, ${JSON.stringify(scopes)}, ${now}, ${expiresAt}, NULL, NULL`;
+  return sql`SELECT ${id}, ${accountId}, ${name}, ${prefix}, ${digest}, ${JSON.stringify(scopes)}, ${now}, ${expiresAt}, NULL, NULL, NULL`;
 }
 
 function factsOf(id: string, { name, prefix, scopes, expiresAt }: NewApiKey) {

@@ -31,6 +31,8 @@ export const apiKeys = sqliteTable(
     expiresAt: integer("expires_at"),
     lastUsedAt: integer("last_used_at"),
     revokedAt: integer("revoked_at"),
+    /** The key that it was rotated into: once only. */
+    replacedBy: text("replaced_by"),
   },
   (table) => [uniqueIndex("api_keys_digest").on(table.digest), index("api_keys_account").on(table.accountId)],
 );
@@ -120,6 +122,8 @@ export const streamKeys = sqliteTable(
     /** The origin that it was last used at. */
     lastUsedOrigin: text("last_used_origin"),
     revokedAt: integer("revoked_at"),
+    /** The key that it was rotated into: once only. */
+    replacedBy: text("replaced_by"),
   },
   (table) => [uniqueIndex("stream_keys_digest").on(table.digest), index("stream_keys_stream").on(table.streamId)],
 );

@@ -17,15 +17,16 @@ export class StreamKeys {
     this.#db = drizzle(db);
   }
 
-  /** Adds a key to a stream. Null where it has as many valid ones as it may. */
+  /** Adds a key to a stream. Null where it has as many valid ones as it may, or is deleted. */
   async add(streamId: string, key: NewKey & { expiresAt: Millis | null }, by: Author, now: Millis): Promise<StreamKeyRow | null> {
     const id = crypto.randomUUID();
     const { label, prefix } = key;
     const data = { key_id: id, label, prefix, expires_at: isoTimeOrNull(key.expiresAt) };
+    const isOpen = sql`EXISTS (SELECT 1 FROM ${streams} WHERE ${streams.id} = ${streamId} AND ${streams.deletedAt} IS NULL)`;
     const [rows] = await this.#db.batch([
       this.#db
         .insert(streamKeys)
-        .select(sql`${columns(id, streamId, key, now)} WHERE ${this.#hasRoom(streamId, now)}`)
+        .select(sql`${columns(id, streamId, key, now)} WHERE ${isOpen} AND ${this.#hasRoom(streamId, now)}`)
         .returning(),
       ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.created", data, now)),
     ]);
@@ -33,15 +34,16 @@ export class StreamKeys {
   }
 
   /**
-   * Puts a new key in the place of one that is not revoked, which opens connections until `overlapUntil` at most. Null where there is no such
-   * key, or no room for another valid one.
+   * Puts a new key in the place of one that is valid and has no successor yet; the old one opens connections until `overlapUntil` at most.
+   * Null where it is not such a key any more, or there is no room for another valid one.
    */
   async rotate(old: StreamKeyRow, key: NewKey, overlapUntil: Millis, by: Author, now: Millis): Promise<StreamKeyRow | null> {
     const { streamId } = old;
     const id = crypto.randomUUID();
     const oldExpiresAt = Math.min(old.expiresAt ?? overlapUntil, overlapUntil);
     const data = { key_id: id, label: key.label, prefix: key.prefix, replaces: old.id, old_expires_at: isoTime(oldExpiresAt) };
-    const isThere = sql`EXISTS (SELECT 1 FROM ${streamKeys} WHERE ${streamKeys.id} = ${old.id} AND ${streamKeys.revokedAt} IS NULL)`;
+    const mayRotate = and(eq(streamKeys.id, old.id), isNull(streamKeys.replacedBy), isValid(now));
+    const isThere = sql`EXISTS (SELECT 1 FROM ${streamKeys} WHERE ${mayRotate})`;
     // The old one is not counted where it ends at once.
     const hasRoom = this.#hasRoom(streamId, now, oldExpiresAt <= now ? old.id : "");
     const [rows] = await this.#db.batch([
@@ -52,7 +54,7 @@ export class StreamKeys {
       ...outboxStatements(this.#db, streamEvent(by, streamId, "stream_key.rotated", data, now)),
       this.#db
         .update(streamKeys)
-        .set({ expiresAt: oldExpiresAt })
+        .set({ expiresAt: oldExpiresAt, replacedBy: id })
         .where(and(eq(streamKeys.id, old.id), sql`EXISTS (SELECT 1 FROM ${streamKeys} AS made WHERE made.id = ${id})`)),
     ]);
     return rows[0] ?? null;
@@ -109,10 +111,13 @@ export class StreamKeys {
   }
 
   #hasRoom(streamId: string, now: Millis, except = ""): SQL {
-    const isValid = and(isNull(streamKeys.revokedAt), or(isNull(streamKeys.expiresAt), gt(streamKeys.expiresAt, now)));
-    const others = and(eq(streamKeys.streamId, streamId), isValid, sql`${streamKeys.id} <> ${except}`);
+    const others = and(eq(streamKeys.streamId, streamId), isValid(now), sql`${streamKeys.id} <> ${except}`);
     return sql`(SELECT count(*) FROM ${streamKeys} WHERE ${others}) < ${MAX_STREAM_KEYS}`;
   }
+}
+
+function isValid(now: Millis): SQL | undefined {
+  return and(isNull(streamKeys.revokedAt), or(isNull(streamKeys.expiresAt), gt(streamKeys.expiresAt, now)));
 }
 
 /** The row of a new key, in the order of the table's columns. */
@@ -122,5 +127,5 @@ function columns(
   { label, prefix, digest, expiresAt }: NewKey & { expiresAt: Millis | null },
   now: Millis,
 ): SQL {
-  return sql`SELECT ${id}, ${streamId}, ${label}, ${prefix}, ${digest}, ${now}, ${expiresAt}, NULL, NULL, NULL, NULL`;
+  return sql`SELECT ${id}, ${streamId}, ${label}, ${prefix}, ${digest}, ${now}, ${expiresAt}, NULL, NULL, NULL, NULL, NULL`;
 }

@@ -44,26 +44,24 @@ export class Streams {
       insert,
       ...outboxStatements(this.#db, streamEvent(by, id, "stream.created", { ...told, tags }, now)),
       this.#db.insert(streamKeys).values({ id: crypto.randomUUID(), streamId: id, ...key, createdAt: now }),
-      this.#tag(id, tags),
+      this.#tag(id),
     ]);
     return rows[0] as StreamRow;
   }
 
   /**
-   * Changes what is named, if the stream still has the revision; null where it has not, or is not there or deleted. The `updated_at` is the
-   * broadcaster's own: what the object projects does not touch it.
+   * Changes what is named, where the stream still has the revision, or whatever it has where that is null. Null where it has not, or is not there or
+   * deleted. The `updated_at` is the broadcaster's own: what the object projects does not touch it.
    */
-  async update(id: string, revision: number, changes: UpdateStream, by: Author, now: Millis): Promise<StreamRow | null> {
-    const isCurrent = and(
-      ...[eq(streams.id, id), eq(streams.accountId, by.accountId), eq(streams.revision, revision), isNull(streams.deletedAt)],
-    );
+  async update(id: string, revision: number | null, changes: UpdateStream, by: Author, now: Millis): Promise<StreamRow | null> {
+    const conditions = [eq(streams.id, id), eq(streams.accountId, by.accountId), isNull(streams.deletedAt)];
     const update = this.#db
       .update(streams)
-      .set({ ...columnsOf(changes), revision: revision + 1, updatedAt: now })
-      .where(isCurrent)
+      .set({ ...columnsOf(changes), revision: sql`${streams.revision} + 1`, updatedAt: now })
+      .where(and(...conditions, revision === null ? undefined : eq(streams.revision, revision)))
       .returning();
     const told = outboxStatements(this.#db, streamEvent(by, id, "stream.updated", { changes }, now));
-    const retag = changes.tags === undefined ? [] : [this.#untag(id, revision + 1), this.#tag(id, changes.tags, revision + 1)];
+    const retag = changes.tags === undefined ? [] : [this.#db.delete(streamTags).where(eq(streamTags.streamId, id)), this.#tag(id)];
     const [rows] = await this.#db.batch([update, ...told, ...retag]);
     return rows[0] ?? null;
   }
@@ -149,21 +147,12 @@ export class Streams {
     return rows[0] ?? null;
   }
 
-  /** Writes a stream's tags down, if it has the revision. */
-  #tag(id: string, tags: readonly string[], revision = 1) {
-    const { accountId, createdAt } = streams;
-    const tag = sql`SELECT ${accountId}, value, ${createdAt}, ${streams.id} FROM ${streams}, json_each(${JSON.stringify(tags)})
-                    WHERE ${streams.id} = ${id} AND ${streams.revision} = ${revision} AND ${isNull(streams.deletedAt)}`;
-    return this.#db.insert(streamTags).select(tag).onConflictDoNothing();
-  }
-
-  #untag(id: string, revision: number) {
-    return this.#db.delete(streamTags).where(sql`${streamTags.streamId} = ${id} AND ${this.#has(id, revision)}`);
-  }
-
-  #has(id: string, revision: number): SQL {
-    const { id: streamId, revision: current, deletedAt } = streams;
-    return sql`EXISTS (SELECT 1 FROM ${streams} WHERE ${streamId} = ${id} AND ${current} = ${revision} AND ${deletedAt} IS NULL)`;
+  /** Writes down the tags that a stream's row has. */
+  #tag(id: string) {
+    const { accountId, createdAt, tags, deletedAt } = streams;
+    const rows = sql`SELECT ${accountId}, value, ${createdAt}, ${streams.id} FROM ${streams}, json_each(${tags})
+                     WHERE ${streams.id} = ${id} AND ${isNull(deletedAt)}`;
+    return this.#db.insert(streamTags).select(rows).onConflictDoNothing();
   }
 }
 

@@ -61,6 +61,7 @@ const key = {
   expires_at: null,
   last_used_at: "2026-05-02T18:00:00.900Z",
   revoked_at: null,
+  replaced_by: null,
 } as const;
 
 /** An API key as lists show it: never the key itself. */
@@ -75,6 +76,7 @@ export const ApiKeyResource = z
     expires_at: timestamp.nullable(),
     last_used_at: timestamp.nullable().meta({ description: "To within a minute" }),
     revoked_at: timestamp.nullable(),
+    replaced_by: z.uuid().nullable().meta({ description: "The id of the key that it was rotated into" }),
   })
   .meta({ id: "ApiKey", example: { ...key, scopes: [...key.scopes] } });
 export type ApiKeyResource = z.infer<typeof ApiKeyResource>;

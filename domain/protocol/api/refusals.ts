@@ -24,6 +24,8 @@ export const REFUSALS = {
   too_many_webhooks: [409, "The account has as many webhooks as it may: delete one first"],
   webhook_disabled: [409, "The webhook is disabled: enable it first"],
   already_revoked: [409, "The key was revoked before"],
+  already_rotated: [409, "The key was rotated before: rotate its successor"],
+  key_expired: [409, "The key has expired: create a new one"],
   already_deleted: [409, "The stream was deleted before"],
   not_live: [409, "The stream is not live"],
   stream_deleted: [410, "The stream was deleted: create a new one"],

@@ -31,6 +31,7 @@ const exampleKey = {
   last_used_at: "2026-05-02T18:00:00.900Z",
   last_used_from: "203.0.113.9",
   revoked_at: null,
+  replaced_by: null,
 };
 
 /** A stream key as lists show it: never the key itself. */
@@ -45,6 +46,7 @@ export const StreamKeyResource = z
     last_used_at: timestamp.nullable(),
     last_used_from: z.string().nullable().meta({ description: "The address of the encoder that published with it last" }),
     revoked_at: timestamp.nullable(),
+    replaced_by: z.uuid().nullable().meta({ description: "The id of the key that it was rotated into" }),
   })
   .meta({ id: "StreamKey", example: exampleKey });
 export type StreamKeyResource = z.infer<typeof StreamKeyResource>;

@@ -71,11 +71,11 @@ export type StreamSort = z.infer<typeof StreamSort>;
 
 /** Query of `GET /api/v1/streams`; `cursor` is the `next_cursor` of the page before. */
 export const ListStreams = z.strictObject({
-  status: StreamStatus.optional(),
-  tag: z.string().max(64).optional(),
-  q: z.string().trim().min(1).max(100).optional().meta({ description: "Text that title or description contain; A to Z in whatever case" }),
-  sort: StreamSort.default("-created_at"),
-  limit: z.coerce.number().int().min(1).max(100).default(50),
+  status: StreamStatus.optional().meta({ description: "Of the latest broadcast" }),
+  tag: z.string().max(64).optional().meta({ description: "One of the stream's tags, to the letter" }),
+  q: words(100).trim().min(1).optional().meta({ description: "Text that title or description contain; A to Z in whatever case" }),
+  sort: StreamSort.default("-created_at").meta({ description: "`-` is downwards" }),
+  limit: z.coerce.number().int().min(1).max(100).default(50).meta({ description: "Streams on a page" }),
   cursor: z.string().max(128).optional().meta({ description: "`next_cursor` of the page before, with the same filters" }),
 });
 export type ListStreams = z.output<typeof ListStreams>;
@@ -132,7 +132,7 @@ export const StreamResource = z
     playback: z.object({ hls: z.string(), dash: z.string() }),
     watch_url: z.string(),
     broadcast: z.number().int().meta({ description: "The latest broadcast's number; 0 before the first" }),
-    viewer_count: z.number().int(),
+    viewer_count: z.number().int().meta({ description: "Exact where one stream is asked for; in lists up to 10 s old" }),
     peak_viewers: z.number().int().meta({ description: "Of the latest broadcast" }),
     viewers: Viewers.optional().meta({ description: "Where one stream is asked for: who watches, as its object knows" }),
     end_reason: z.string().nullable().meta({ description: "Why the latest broadcast ended, where it did" }),

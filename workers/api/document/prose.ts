@@ -11,17 +11,18 @@ nothing of others: what belongs to another account is answered like what does no
 
 Every refusal is \`{"error", "message", "request_id"}\`. \`error\` is a stable code, each listed with the operations that give it; \`message\` says what is
 wrong and what to do, for people. \`invalid_request\` adds \`details\`, a list of \`{"field", "message"}\`. \`request_id\`, also in the header
-\`X-Request-Id\` of every answer, is what to tell us when something broke. An address that nothing answers to is \`not_found\`.
+\`X-Request-Id\` of every answer of the API, is what to tell us when something broke. An address that nothing answers to is \`not_found\`.
 
 ## Paging
 
-Lists answer with \`next_cursor\`: ask again with \`cursor\` (of the events: \`after\`) set to it and the same filters, until it is null. A cursor is opaque.
+Lists answer with \`next_cursor\`: ask again with \`cursor\` set to it and the same filters, until it is null. A cursor is opaque. The feed of events
+goes on for ever: it takes \`next_cursor\` as \`after\`, and an empty page only says that nothing has happened since.
 
 ## Changing things safely
 
 - \`ETag\` is the revision of what you have read. Send it as \`If-Match\` with a change, and the change is only made where nobody was faster; otherwise it is
   refused with 412 \`revision_mismatch\`: read again, and decide again.
-- \`Idempotency-Key\`, any text of up to 255 characters that is new for each thing you do: a POST that is repeated with the same key within 24 hours does
+- \`Idempotency-Key\`, 1 to 255 printable ASCII characters that are new for each thing you do: a POST that is repeated with the same key within 24 hours does
   nothing and gets the first answer again, with \`Idempotency-Replayed: true\`. So a timeout is no riddle.
 
 ## Limits
