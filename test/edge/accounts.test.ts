@@ -25,7 +25,7 @@ describe("accounts", () => {
     ["no name", {}, "name"],
     ["a name that cannot be seen", { name: " \u200b " }, "name"],
     ["a name over 100", { name: "x".repeat(101) }, "name"],
-    ["an unknown field", { name: "x", id: "admin" }, ""],
+    ["an unknown field", { name: "x", id: "admin" }, "id"],
   ])("are refused with %s", async (_what, body, field) => {
     expect(await answerOf(askApi("POST", "/api/v1/accounts", body), 400)).toMatchObject({ error: "invalid_request", details: [{ field }] });
   });

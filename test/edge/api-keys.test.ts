@@ -1,8 +1,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { MAX_API_KEYS } from "../../domain/protocol/api/accounts.ts";
-import { answerOf, askWith, createAccount } from "./account.ts";
+import { answerOf, askWith, askWorker, createAccount } from "./account.ts";
 import { askApi } from "./edge.ts";
+import { meddledDatabase } from "./meddled-database.ts";
 
 interface Key {
   id: string;
@@ -14,6 +15,7 @@ interface Key {
   expires_at: string | null;
   last_used_at: string | null;
   revoked_at: string | null;
+  replaced_by: string | null;
 }
 type CreatedKey = Key & { key: string };
 
@@ -24,7 +26,15 @@ describe("an API key", () => {
     const account = await createAccount();
     const made = await answerOf<CreatedKey>(account.ask("POST", "/api/v1/api-keys", READ), 201);
     expect(made).toMatchObject({
-      ...{ name: "reader", scopes: ["streams:read"], status: "valid", expires_at: null, last_used_at: null, revoked_at: null },
+      ...{
+        name: "reader",
+        scopes: ["streams:read"],
+        status: "valid",
+        expires_at: null,
+        last_used_at: null,
+        revoked_at: null,
+        replaced_by: null,
+      },
       key: expect.stringMatching(/^nova_api_[0-9a-z]{32}$/),
       prefix: made.key.slice(0, 14),
     });
@@ -60,6 +70,7 @@ describe("an API key", () => {
     ["a name over 64", { ...READ, name: "x".repeat(65) }],
     ["a time that is no time", { ...READ, expires_at: "tomorrow" }],
     ["a time that has been", { ...READ, expires_at: "2020-01-01T00:00:00Z" }],
+    ["a time after the year 2100", { ...READ, expires_at: "2101-01-01T00:00:00Z" }],
     ["an unknown field", { ...READ, account_id: "admin" }],
   ])("is refused with %s", async (_what, body) => {
     expect(await answerOf(askApi("POST", "/api/v1/api-keys", body), 400)).toMatchObject({ error: "invalid_request" });
@@ -126,6 +137,62 @@ describe("rotating an API key", () => {
     const fresh = await answerOf<CreatedKey>(account.ask("POST", `/api/v1/api-keys/${old.id}/rotate`, { overlap_seconds: 600_000 }), 201);
     expect(await answerOf(account.ask("GET", `/api/v1/api-keys/${old.id}`), 200)).toMatchObject({ expires_at });
     expect(Date.parse(fresh.expires_at ?? "") - Date.parse(fresh.created_at)).toBe(Date.parse(expires_at) - Date.parse(old.created_at));
+  });
+
+  it.each([0, 600])("is done once, however many ask together: overlap %s", async (overlap_seconds) => {
+    const account = await createAccount();
+    const expires_at = new Date(Date.now() + 3_600_000).toISOString();
+    const old = await answerOf<CreatedKey>(account.ask("POST", "/api/v1/api-keys", { ...READ, expires_at }), 201);
+    const rotate = (id: string) => account.ask("POST", `/api/v1/api-keys/${id}/rotate`, { overlap_seconds });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => rotate(old.id)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 19 }, () => 409)]);
+    const bodies = await Promise.all(answers.map((answer) => answer.json<CreatedKey & { error?: string }>()));
+    expect(new Set(bodies.map(({ error }) => error))).toEqual(new Set([undefined, "already_rotated"]));
+    const fresh = bodies.find(({ error }) => error === undefined) as CreatedKey;
+    expect(fresh).toMatchObject({ status: "valid", replaced_by: null });
+    // Nor one after another: and the answer names no other key.
+    const again = await answerOf<object>(rotate(old.id), 409);
+    expect(again).toMatchObject({ error: "already_rotated" });
+    expect(JSON.stringify(again)).not.toContain(fresh.id);
+    const { keys } = await answerOf<{ keys: Key[] }>(account.ask("GET", "/api/v1/api-keys"), 200);
+    expect(keys.map(({ id, replaced_by }) => [id, replaced_by])).toEqual([
+      [fresh.id, null],
+      [old.id, fresh.id],
+      [account.keyId, null],
+    ]);
+    // Its successor goes on, for as long as the first was made for.
+    const third = await answerOf<CreatedKey>(rotate(fresh.id), 201);
+    const life = ({ expires_at, created_at }: Key) => Date.parse(expires_at ?? "") - Date.parse(created_at);
+    expect([life(fresh), life(third)]).toEqual([life(old), life(old)]);
+    const told = "SELECT count(*) AS count FROM outbox WHERE event ->> 'type' = 'api_key.rotated' AND event ->> 'account_id' = ?";
+    const recorded = "SELECT count(*) AS count FROM events WHERE type = 'api_key.rotated' AND account_id = ?";
+    const counts = await env.DB.batch<{ count: number }>([told, recorded].map((query) => env.DB.prepare(query).bind(account.id)));
+    expect(counts.reduce((sum, { results }) => sum + (results[0]?.count ?? 0), 0)).toBe(2);
+  });
+
+  it("does not bring back a key that has expired", async () => {
+    const account = await createAccount();
+    const old = await answerOf<CreatedKey>(account.ask("POST", "/api/v1/api-keys", READ), 201);
+    const rotate = `/api/v1/api-keys/${old.id}/rotate`;
+    const expire = () => env.DB.prepare("UPDATE api_keys SET expires_at = 1 WHERE id = ?").bind(old.id).run();
+    const init = { method: "POST", headers: { Authorization: `Bearer ${account.key}` }, body: "{}" };
+    // Between being read and being rotated, and before.
+    expect(await answerOf(askWorker({ DB: meddledDatabase(expire) }, rotate, init), 409)).toMatchObject({ error: "key_expired" });
+    expect(await answerOf(account.ask("POST", rotate, {}), 409)).toMatchObject({ error: "key_expired" });
+    const { keys } = await answerOf<{ keys: Key[] }>(account.ask("GET", "/api/v1/api-keys"), 200);
+    expect(keys.map(({ id, status, replaced_by }) => [id, status, replaced_by])).toEqual([
+      [old.id, "expired", null],
+      [account.keyId, "valid", null],
+    ]);
+  });
+
+  it("says that a key was revoked, also where that happens while it is rotated", async () => {
+    const account = await createAccount();
+    const old = await answerOf<CreatedKey>(account.ask("POST", "/api/v1/api-keys", READ), 201);
+    const revoke = () => env.DB.prepare("UPDATE api_keys SET revoked_at = 1 WHERE id = ?").bind(old.id).run();
+    const init = { method: "POST", headers: { Authorization: `Bearer ${account.key}` }, body: "{}" };
+    const answer = askWorker({ DB: meddledDatabase(revoke) }, `/api/v1/api-keys/${old.id}/rotate`, init);
+    expect(await answerOf(answer, 409)).toMatchObject({ error: "already_revoked" });
   });
 
   it("is for keys that are not revoked", async () => {

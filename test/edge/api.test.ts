@@ -50,7 +50,7 @@ describe("POST /api/v1/streams", () => {
     ["a description over 2000", { title: "x", description: "x".repeat(2001) }, "description"],
     ["more than 10 tags", { title: "x", tags: Array.from({ length: 11 }, (_, i) => `t${i}`) }, "tags"],
     ["an unknown visibility", { title: "x", visibility: "secret" }, "visibility"],
-    ["an unknown field", { title: "x", colour: "red" }, ""],
+    ["an unknown field", { title: "x", colour: "red" }, "colour"],
   ])("names what is wrong with %s", async (_what, body, field) => {
     const answer = await askApi("POST", "/api/v1/streams", body);
     expect(answer.status).toBe(400);

@@ -10,6 +10,7 @@ const SECRET = new TextEncoder().encode("a shared secret of more than thirty-two
 
 let settings: Partial<Env>;
 let keys: Record<"RS256" | "ES256" | "EdDSA" | "stranger", CryptoKey>;
+let jwks: { keys: object[] };
 let fetches = 0;
 let isAway = false;
 let site = 0;
@@ -29,7 +30,7 @@ beforeEach(async () => {
     Object.entries(pairs).map(async ([alg, { publicKey }]) => ({ ...(await exportJWK(publicKey)), alg, kid: alg, use: "sig" })),
   );
   // A careless issuer's shared secret is no key for us.
-  const jwks = { keys: [...published, { kty: "oct", kid: "HS256", alg: "HS256", k: btoa("shared") }] };
+  jwks = { keys: [...published, { kty: "oct", kid: "HS256", alg: "HS256", k: btoa("shared") }] };
   fetches = 0;
   isAway = false;
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input) => {
@@ -38,7 +39,18 @@ beforeEach(async () => {
     return Response.json(jwks);
   });
 });
-afterEach(() => void vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** Requests of an address: so many, then no more. */
+function limiter(count: number): RateLimit {
+  let taken = 0;
+  return { limit: async () => ({ success: ++taken <= count }) };
+}
+
+const later = (ms: number) => vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + ms });
 
 const now = () => Math.floor(Date.now() / 1000);
 const CLAIMS = { iss: ISSUER, aud: AUDIENCE, sub: "auth0|anna", scope: "openid streams:read streams:write" };
@@ -95,7 +107,7 @@ describe("a token of the outside issuer", () => {
     expect(anna.account.id).toBe(bert.account.id);
     expect(carl.account.id).not.toBe(anna.account.id);
     expect(anna.scopes).toEqual(["keys:write"]);
-    for (const org of [undefined, 7, "", "x".repeat(256), "a\nb", ["radio"]])
+    for (const org of [undefined, 7, "", "x".repeat(256), "a\nb", ["radio"], "\ud800"])
       expect((await askMe(await sign({ org }), more)).status).toBe(401);
   });
 
@@ -166,6 +178,57 @@ describe("the issuer's keys", () => {
     expect(fetches).toBe(1);
   });
 
+  it("once known, are good while the issuer is away, whoever asks for others", async () => {
+    const token = await sign({ exp: now() + 3600 });
+    const stranger = await sign({ exp: now() + 3600 }, { kid: "unknown" }, keys.stranger);
+    expect((await askMe(token)).status).toBe(200);
+    later(31_000);
+    isAway = true;
+    for (let i = 0; i < 3; i++) {
+      expect((await askMe(stranger)).status).toBe(503);
+      expect((await askMe(token)).status).toBe(200);
+    }
+    expect(fetches).toBe(2);
+    // Back again: what it does not have is nobody's.
+    isAway = false;
+    later(6_000);
+    expect((await askMe(stranger)).status).toBe(401);
+    expect((await askMe(token)).status).toBe(200);
+    expect(fetches).toBe(3);
+    // After ten minutes they are asked for again.
+    later(601_000);
+    isAway = true;
+    expect((await askMe(token)).status).toBe(503);
+  });
+
+  it("are asked for where a token names a new one", async () => {
+    expect((await askMe(await sign())).status).toBe(200);
+    const fresh = await generateKeyPair("ES256", { extractable: true });
+    jwks.keys.push({ ...(await exportJWK(fresh.publicKey)), alg: "ES256", kid: "fresh", use: "sig" });
+    const token = await sign({ exp: now() + 3600 }, { kid: "fresh" }, fresh.privateKey);
+    expect((await askMe(token)).status).toBe(401);
+    later(31_000);
+    expect((await askMe(token)).status).toBe(200);
+    expect(fetches).toBe(2);
+  });
+
+  it("being away, or its tokens being over, an address is answered so often only", async () => {
+    isAway = true;
+    const token = await sign({}, {}, keys.stranger);
+    const ADDRESS_LIMIT = limiter(2);
+    for (const status of [503, 503, 429]) expect((await askMe(token, { ADDRESS_LIMIT })).status).toBe(status);
+    isAway = false;
+    later(6_000);
+    const over = await sign({ exp: now() - 60 });
+    for (const [status, limit] of [
+      [401, 1],
+      [429, 0],
+    ] as const)
+      expect((await askMe(over, { ADDRESS_LIMIT: limiter(limit) })).status).toBe(status);
+    // Who has a valid one is not meant.
+    expect((await askMe(await sign(), { ADDRESS_LIMIT: limiter(0) })).status).toBe(200);
+  });
+
   it("known, a token is checked without D1 once its account is known", async () => {
     const token = await sign({ sub: "known" });
     expect((await askMe(token)).status).toBe(200);
@@ -188,8 +251,12 @@ describe("settings that are wrong", () => {
     ["a name that only begins like loopback", { JWT_JWKS_URL: "http://localhost.evil.test/jwks.json" }],
   ])("let nobody in: %s", async (_what, wrong) => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    expect((await askMe(await sign(), wrong)).status).toBe(503);
+    // What is logged is not logged again for a while: each case is later than the one before.
+    later(60_000 * site);
+    const ADDRESS_LIMIT = limiter(3);
+    for (const status of [503, 503, 503, 429]) expect((await askMe(await sign(), { ...wrong, ADDRESS_LIMIT })).status).toBe(status);
     expect(fetches).toBe(0);
+    expect(log).toHaveBeenCalledTimes(1);
     expect(log).toHaveBeenCalledWith(expect.stringContaining("jwt_misconfigured"));
     expect(JSON.stringify(log.mock.calls)).not.toContain("anna");
   });

@@ -1,7 +1,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { StreamKeyResource } from "../../domain/protocol/api/stream-keys.ts";
+import { askWorker } from "./account.ts";
 import { ask, askApi, createStream, OriginCalls } from "./edge.ts";
+import { meddledDatabase } from "./meddled-database.ts";
 
 type NewKey = StreamKeyResource & { stream_key: string };
 
@@ -13,6 +15,12 @@ async function addKey(stream: string, body: object = { label: "Second" }): Promi
 
 async function listKeys(stream: string): Promise<StreamKeyResource[]> {
   return ((await (await askApi("GET", `/api/v1/streams/${stream}/keys`)).json()) as { keys: StreamKeyResource[] }).keys;
+}
+
+/** A POST of the administrator in whose middle something else happens. */
+function postMeddled(path: string, body: object, meddle: () => Promise<unknown>): Promise<Response> {
+  const headers = { Authorization: "Bearer test-admin-key" };
+  return askWorker({ DB: meddledDatabase(meddle) }, path, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
 async function refusalOf(answer: Promise<Response>): Promise<[number, string]> {
@@ -103,6 +111,53 @@ describe("stream keys", () => {
     expect(await refusalOf(askApi("POST", `/api/v1/streams/${id}/keys/${last.id}/rotate`, {}))).toEqual([409, "already_revoked"]);
   });
 
+  it("rotate once, however many ask together", async () => {
+    const { id, stream_key } = await createStream();
+    const [first] = await listKeys(id);
+    const path = `/api/v1/streams/${id}/keys/${first?.id}/rotate`;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => askApi("POST", path, { overlap_seconds: 0 })));
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array.from({ length: 19 }, () => 409)]);
+    const bodies = await Promise.all(answers.map((answer) => answer.json<NewKey & { error?: string }>()));
+    expect(new Set(bodies.map(({ error }) => error))).toEqual(new Set([undefined, "already_rotated"]));
+    const next = bodies.find(({ error }) => error === undefined) as NewKey;
+    expect((await listKeys(id)).map((key) => [key.id, key.status, key.replaced_by]).sort()).toEqual(
+      [
+        [next.id, "valid", null],
+        [first?.id, "expired", next.id],
+      ].sort(),
+    );
+    expect(await refusalOf(OriginCalls.publishRaw(stream_key))).toEqual([403, "key_expired"]);
+    expect(await refusalOf(askApi("POST", path, {}))).toEqual([409, "already_rotated"]);
+    // Still valid beside its successor, it has one.
+    const again = `/api/v1/streams/${id}/keys/${next.id}/rotate`;
+    expect((await askApi("POST", again, { overlap_seconds: 600 })).status).toBe(201);
+    expect(await refusalOf(askApi("POST", again, { overlap_seconds: 600 }))).toEqual([409, "already_rotated"]);
+  });
+
+  it("are not rotated once expired or revoked, also where that happens meanwhile", async () => {
+    const { id } = await createStream();
+    const [expired, revoked] = [await addKey(id), await addKey(id)];
+    const path = (key: NewKey) => `/api/v1/streams/${id}/keys/${key.id}/rotate`;
+    const expire = () => env.DB.prepare("UPDATE stream_keys SET expires_at = 1 WHERE id = ?").bind(expired.id).run();
+    const revoke = () => env.DB.prepare("UPDATE stream_keys SET revoked_at = 1 WHERE id = ?").bind(revoked.id).run();
+    expect(await refusalOf(postMeddled(path(expired), {}, expire))).toEqual([409, "key_expired"]);
+    expect(await refusalOf(askApi("POST", path(expired), {}))).toEqual([409, "key_expired"]);
+    expect(await refusalOf(postMeddled(path(revoked), {}, revoke))).toEqual([409, "already_revoked"]);
+    expect(await refusalOf(askApi("POST", path(revoked), {}))).toEqual([409, "already_revoked"]);
+    expect((await listKeys(id)).length).toBe(3);
+  });
+
+  it("are not added to, or rotated in, a stream that is deleted meanwhile", async () => {
+    for (const route of ["add", "rotate"]) {
+      const { id } = await createStream();
+      const [first] = await listKeys(id);
+      const path = `/api/v1/streams/${id}/keys${route === "add" ? "" : `/${first?.id}/rotate`}`;
+      const remove = () => askApi("DELETE", `/api/v1/streams/${id}`);
+      expect(await refusalOf(postMeddled(path, route === "add" ? { label: "x" } : {}, remove))).toEqual([410, "stream_deleted"]);
+      expect((await listKeys(id)).map(({ status }) => status)).toEqual(["revoked"]);
+    }
+  });
+
   it("say what is wrong", async () => {
     const { id } = await createStream();
     const other = await createStream();
@@ -113,6 +168,7 @@ describe("stream keys", () => {
       { label: " " },
       { label: "x".repeat(65) },
       { label: "x", expires_at: "2001-01-01T00:00:00Z" },
+      { label: "x", expires_at: "2101-01-01T00:00:00Z" },
       { label: "x", key: "y" },
     ]) {
       expect(await refusalOf(askApi("POST", path, body))).toEqual([400, "invalid_request"]);
