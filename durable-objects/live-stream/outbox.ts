@@ -43,8 +43,9 @@ export class Outbox {
   /** Writes down what a change of the broadcast's life means for the record. */
   add(transition: Transition, by: { originId: string | null; peakViewers: number }, now: Millis): void {
     const config = this.#config();
-    // A stream that was deleted before its first broadcast has none that could end.
-    if (config === null || transition.broadcast === 0) return;
+    // A stream that was deleted before its first broadcast has none that could end. An object from before there were events learns its account
+    // from the next publish, or from the reconciler.
+    if (config?.accountId === undefined || transition.broadcast === 0) return;
     const { type, data } = describe(transition, by.peakViewers);
     const event: Omit<AuditEvent, "seq"> = {
       id: crypto.randomUUID(),

@@ -17,6 +17,7 @@ interface Received {
   path: string;
   headers: IncomingHttpHeaders;
   body: string;
+  at: number;
 }
 
 /** What stands at each path of the receiving server: an HTTP status, or nobody who answers. */
@@ -34,7 +35,7 @@ beforeAll(async () => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const path = request.url ?? "";
-    received.push({ path, headers: request.headers, body: Buffer.concat(chunks).toString() });
+    received.push({ path, headers: request.headers, body: Buffer.concat(chunks).toString(), at: Date.now() });
     const how = behaviour[path] ?? 200;
     if (how !== "silent") response.writeHead(how, { Location: "/redirected" }).end("x".repeat(100_000));
   });
@@ -62,10 +63,10 @@ function listen(server: Server): Promise<number> {
   return new Promise((listening) => server.listen(0, "127.0.0.1", () => listening((server.address() as AddressInfo).port)));
 }
 
-async function api<Answer>(method: string, path: string, body?: object): Promise<{ status: number; body: Answer }> {
+async function api<Answer>(method: string, path: string, body?: object, key = ADMIN_KEY): Promise<{ status: number; body: Answer }> {
   const answer = await fetch(`${platform.site}/api/v1${path}`, {
     method,
-    headers: { Authorization: `Bearer ${ADMIN_KEY}` },
+    headers: { Authorization: `Bearer ${key}` },
     body: body === undefined ? null : JSON.stringify(body),
     signal: AbortSignal.timeout(30_000),
   });
@@ -73,13 +74,18 @@ async function api<Answer>(method: string, path: string, body?: object): Promise
   return { status: answer.status, body: (text === "" ? null : JSON.parse(text)) as Answer };
 }
 
-async function makeWebhook(path: string, eventTypes: string[] = ["stream.created"]) {
-  const { status, body } = await api<WebhookResource & { secret: string }>("POST", "/webhooks", {
-    url: site + path,
-    event_types: eventTypes,
-  });
+async function makeWebhook(path: string, eventTypes: string[] = ["stream.created"], key = ADMIN_KEY) {
+  const wanted = { url: site + path, event_types: eventTypes };
+  const { status, body } = await api<WebhookResource & { secret: string }>("POST", "/webhooks", wanted, key);
   expect([status, body]).toEqual([201, expect.objectContaining({ secret: expect.any(String) })]);
   return body;
+}
+
+/** An account of its own; its key. */
+async function makeAccount(name: string): Promise<string> {
+  const account = await api<{ id: string }>("POST", "/accounts", { name });
+  const wanted = { name: "key", scopes: ["streams:read", "streams:write"] };
+  return (await api<{ key: string }>("POST", `/accounts/${account.body.id}/api-keys`, wanted)).body.key;
 }
 
 const receivedAt = (path: string) => received.filter((one) => one.path === path);
@@ -233,5 +239,33 @@ describe("webhooks", () => {
     names["turning.example.com"] = ["127.0.0.1"];
     expect(await api("POST", `/webhooks/${body.id}/test`)).toMatchObject({ body: { status: "dead", last_error: "address_not_public" } });
     expect(receivedAt("/turned")).toEqual([]);
+  });
+
+  it("300 deliveries to receivers that are silent hold up no other account, nor are they all attempted", async () => {
+    const [attacker, victim] = [await makeAccount("Attacker"), await makeAccount("Victim")];
+    const paths = Array.from({ length: 20 }, (_, index) => `/pit/${index}`);
+    for (const path of paths) {
+      behaviour[path] = "silent";
+      await makeWebhook(path, ["stream.created"], attacker);
+    }
+    await makeWebhook("/victim", ["stream.created"], victim);
+    for (let count = 0; count < 15; count++) await api("POST", "/streams", {}, attacker);
+    const delays: number[] = [];
+    for (let count = 1; count <= 6; count++) {
+      const askedAt = Date.now();
+      await api("POST", "/streams", {}, victim);
+      await vi.waitFor(() => expect(receivedAt("/victim")).toHaveLength(count), { timeout: 5_000, interval: 20 });
+      delays.push((receivedAt("/victim").at(-1)?.at ?? Infinity) - askedAt);
+      await new Promise((passed) => setTimeout(passed, 1_000));
+    }
+    expect(Math.max(...delays)).toBeLessThan(3_000);
+    for (const path of paths) expect(receivedAt(path).length).toBeLessThanOrEqual(3);
+  });
+
+  it("a burst of 100 events reaches a receiver that answers within seconds", async () => {
+    const key = await makeAccount("Busy");
+    await makeWebhook("/busy", ["stream.created"], key);
+    await Promise.all(Array.from({ length: 100 }, () => api("POST", "/streams", {}, key)));
+    await vi.waitFor(() => expect(receivedAt("/busy")).toHaveLength(100), { timeout: 12_000, interval: 100 });
   });
 });

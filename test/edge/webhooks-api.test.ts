@@ -88,7 +88,7 @@ describe("webhooks", () => {
     [{ url: URL_, event_types: ["webhook.test"] }, "event_types.0"],
     [{ url: URL_, description: "x".repeat(256) }, "description"],
     [{ url: URL_, enabled: "yes" }, "enabled"],
-    [{ url: URL_, secret: "mine" }, ""],
+    [{ url: URL_, secret: "mine" }, "secret"],
   ])("%j is refused", async (body, field) => {
     expect(await read(askApi("POST", "/api/v1/webhooks", body), 400)).toMatchObject({ error: "invalid_request", details: [{ field }] });
   });
@@ -138,6 +138,26 @@ describe("webhooks", () => {
     );
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(await read(askApi("GET", path))).toMatchObject({ description: "x", enabled: false, event_types: ["stream.deleted"] });
+  });
+
+  it("changes at once all happen, twenty as well, and so do rotations", async () => {
+    const { id } = await create();
+    const path = `/api/v1/webhooks/${id}`;
+    const all = (act: (index: number) => Promise<Response>) => Promise.all(Array.from({ length: 20 }, (_, index) => act(index)));
+    const patched = await all((index) => askApi("PATCH", path, { description: `${index}` }));
+    expect(patched.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    const rotated = await all(() => askApi("POST", `${path}/rotate-secret`, {}));
+    expect(rotated.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    const tags = [...patched, ...rotated].map(({ headers }) => headers.get("ETag"));
+    expect(new Set(tags).size).toBe(40);
+  });
+
+  it("have a URL of 2,048 characters at most as it is kept, too", async () => {
+    const url = `https://hooks.example.com/${"é".repeat(400)}`;
+    const { id } = await create({ url: url.slice(0, 300) });
+    for (const answer of [askApi("POST", "/api/v1/webhooks", { url }), askApi("PATCH", `/api/v1/webhooks/${id}`, { url })]) {
+      expect(await read(answer, 400)).toMatchObject({ error: "url_not_allowed" });
+    }
   });
 
   it("are deleted once", async () => {

@@ -5,7 +5,7 @@ import { isoTime } from "../../domain/time.ts";
 import { MAX_ATTEMPTS } from "../../domain/webhooks/retry-schedule.ts";
 import { Deliveries, type DeliveryRow } from "../../workers/store/deliveries.ts";
 import { attemptDelivery } from "../../workers/webhooks/attempt.ts";
-import { consumeDeliveries, sweepDeliveries } from "../../workers/webhooks/deliver.ts";
+import { beginDeliveries, sweepDeliveries } from "../../workers/webhooks/deliver.ts";
 import { sealSecrets } from "../../workers/webhooks/signing.ts";
 import { hmacHex, Internet } from "./webhooks-internet.ts";
 
@@ -79,7 +79,8 @@ async function consume(...bodies: unknown[]) {
   const messages = bodies.map((body, index) => ({ id: String(index), timestamp: Date.now(), attempts: 1, body }));
   const batch = createMessageBatch("nova-edge-deliveries", messages);
   const ctx = createExecutionContext();
-  await consumeDeliveries(batch, own);
+  const { ended } = await beginDeliveries(batch, own);
+  await ended;
   return getQueueResult(batch, ctx);
 }
 
@@ -309,11 +310,69 @@ describe("what is pending", () => {
   });
 });
 
-it("what is due is found by an index", async () => {
-  const plan = await env.DB.prepare(
-    "EXPLAIN QUERY PLAN SELECT id FROM webhook_deliveries WHERE status = 'pending' AND next_attempt_at <= 1 ORDER BY next_attempt_at LIMIT 500",
-  ).all<{ detail: string }>();
-  expect(plan.results.map(({ detail }) => detail).join()).toMatch(
-    /USING (COVERING )?INDEX webhook_deliveries_due \(status=\? AND next_attempt_at<\?\)$/,
-  );
+describe("a receiver that is silent", () => {
+  const SILENT = "https://silent.example.com/";
+
+  beforeEach(() => {
+    internet.names["silent.example.com"] = ["93.184.215.17"];
+  });
+
+  it("is sent nothing more for a while: what comes then goes back to the queue, and what stays is left to the sweep, unclaimed", async () => {
+    const webhook = await makeWebhook({ url: SILENT });
+    await deliver(await makeDelivery(webhook));
+    expect(internet.received).toHaveLength(1);
+    queued = [];
+    const ids = await Promise.all(Array.from({ length: 5 }, () => makeDelivery(webhook)));
+    await deliver(...ids);
+    expect(queued.map(({ delaySeconds }) => delaySeconds)).toEqual(Array(5).fill(10));
+    vi.setSystemTime(Date.now() + 10_001);
+    await deliver(...ids);
+    expect(internet.received).toHaveLength(2);
+    queued = [];
+    await deliver(...ids);
+    expect(queued).toEqual([]);
+    expect(internet.received).toHaveLength(2);
+    const rows = await Promise.all(ids.map(read));
+    expect(rows.map(({ status, attempts }) => [status, attempts]).toSorted()).toEqual([...Array(4).fill(["pending", 0]), ["pending", 1]]);
+    vi.setSystemTime(Date.now() + 60_000);
+    internet.servers["silent.example.com"] = () => new Response("back");
+    await sweepDeliveries(own, Date.now());
+    await deliver(...queued.map(({ delivery_id }) => delivery_id));
+    await deliver(...ids);
+    expect((await Promise.all(ids.map(read))).map(({ status }) => status)).toEqual(Array(5).fill("delivered"));
+  });
+
+  it("does not keep the queue waiting", async () => {
+    const answer = Promise.withResolvers<Response>();
+    internet.servers["silent.example.com"] = () => answer.promise;
+    const id = await makeDelivery(await makeWebhook({ url: SILENT }));
+    const messages = [{ id: "0", timestamp: new Date(), attempts: 1, body: { delivery_id: id } }];
+    const { ended } = await beginDeliveries(createMessageBatch("nova-edge-deliveries", messages), own);
+    expect(await read(id)).toMatchObject({ status: "pending", attempts: 1 });
+    answer.resolve(new Response("at last"));
+    await ended;
+    expect(await read(id)).toMatchObject({ status: "delivered" });
+  });
+});
+
+it("a quick receiver has no more than five attempts under way, and gets all of a burst", async () => {
+  let underWay = 0;
+  let most = 0;
+  internet.servers["hooks.example.com"] = async () => {
+    most = Math.max(most, ++underWay);
+    await scheduler.wait(10);
+    underWay -= 1;
+    return new Response("thanks");
+  };
+  const webhook = await makeWebhook();
+  const ids = await Promise.all(Array.from({ length: 60 }, () => makeDelivery(webhook)));
+  let open = ids;
+  while (open.length > 0) {
+    await deliver(...open);
+    open = queued.splice(0).map(({ delivery_id }) => delivery_id);
+    vi.setSystemTime(Date.now() + 1_000);
+  }
+  expect((await Promise.all(ids.map(read))).map(({ status, attempts }) => [status, attempts])).toEqual(Array(60).fill(["delivered", 1]));
+  expect(most).toBeGreaterThan(1);
+  expect(most).toBeLessThanOrEqual(5);
 });

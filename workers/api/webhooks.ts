@@ -24,8 +24,10 @@ import { findOwnWebhook, WebhookParams } from "./own-webhook.ts";
 import { createRouter } from "./router.ts";
 
 const tags = ["Webhooks"];
-/** How often a change is tried again that another one has overtaken. */
-const MAX_TRIES = 5;
+/** For how long a change is tried again that others have overtaken, and how long it waits before, at least and at most. */
+const PATIENCE_MS = 5_000;
+const MIN_PAUSE_MS = 10;
+const MAX_PAUSE_MS = 50;
 
 const LOCATION: DocumentedHeaders = {
   Location: {
@@ -149,12 +151,15 @@ export const webhooks = createRouter()
 
 /** Carries out a change of the webhook as it is, again where another one came between; with `If-Match` that one is refused then. */
 async function changeCurrent(c: Context<ApiSurface>, change: (row: WebhookRow) => Promise<WebhookRow | null>): Promise<WebhookRow> {
-  for (let tries = 0; tries < MAX_TRIES; tries++) {
+  const until = Date.now() + PATIENCE_MS;
+  do {
     const row = await findOwnWebhook(c);
     readIfMatch(c, row);
     const changed = await change(row);
     if (changed !== null) return changed;
-  }
+    // By chance, so that those who met do not meet again.
+    await scheduler.wait(MIN_PAUSE_MS + Math.random() * (MAX_PAUSE_MS - MIN_PAUSE_MS));
+  } while (Date.now() < until);
   throw new NovaError(503, "unavailable", "too many changes at once: try again in a second");
 }
 

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, lte, type SQL, sql } from "drizzle-orm";
 import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
 import type { DeliveredEventType, ListDeliveries } from "../../domain/protocol/api/webhooks.ts";
 import type { Millis } from "../../domain/time.ts";
@@ -110,11 +110,72 @@ export class Deliveries {
       .limit(query.limit);
   }
 
-  /** Ids of deliveries that were due at a time, the longest waiting first. */
+  /** Which of these deliveries are due, and the webhook of each. */
+  async listDueOf(ids: readonly string[], now: Millis): Promise<Map<string, string>> {
+    const { id, webhookId, status, nextAttemptAt } = webhookDeliveries;
+    const rows = await this.#db
+      .select({ id, webhookId })
+      .from(webhookDeliveries)
+      .where(
+        and(
+          sql`${id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`,
+          eq(status, "pending"),
+          lte(nextAttemptAt, now + CLOCK_SKEW_MS),
+        ),
+      );
+    return new Map(rows.map((row) => [row.id, row.webhookId]));
+  }
+
+  /**
+   * Ids of deliveries that were due at a time, `limit` at most: all of them, the longest waiting first, or where there are more, as many of each webhook
+   * as there is room for.
+   */
   async listDue(at: Millis, limit: number): Promise<string[]> {
     const { id, status, nextAttemptAt } = webhookDeliveries;
     const isDue = and(eq(status, "pending"), lte(nextAttemptAt, at));
-    const rows = await this.#db.select({ id }).from(webhookDeliveries).where(isDue).orderBy(asc(nextAttemptAt)).limit(limit);
-    return rows.map((row) => row.id);
+    const rows = await this.#db
+      .select({ id })
+      .from(webhookDeliveries)
+      .where(isDue)
+      .orderBy(asc(nextAttemptAt))
+      .limit(limit + 1);
+    return (rows.length > limit ? await this.#db.all<{ id: string }>(dueOfEach(at, limit)) : rows).map((row) => row.id);
   }
+
+  /** Gives deliveries up that were due before a time, `limit` at most, the longest waiting first. */
+  async giveUp(before: Millis, limit: number): Promise<void> {
+    const { id, status, nextAttemptAt, lastError } = webhookDeliveries;
+    const isOverdue = and(eq(status, "pending"), lte(nextAttemptAt, before));
+    const overdue = this.#db.select({ id }).from(webhookDeliveries).where(isOverdue).orderBy(asc(nextAttemptAt)).limit(limit);
+    await this.#db
+      .update(webhookDeliveries)
+      .set({ status: "dead", nextAttemptAt: null, lastError: sql`coalesce(${lastError}, 'interrupted')` })
+      .where(inArray(id, overdue));
+  }
+}
+
+/** How many of one webhook are taken at a time where there are too many in all, and among how many of its oldest they are looked for. */
+const SHARE = 20;
+const LOOKED_AT = 100;
+
+/**
+ * Goes from webhook to webhook along an index, a step each, however many deliveries lie between. One of each comes first, then a second of each;
+ * which webhooks come last is left to chance, and so is another one's turn each time.
+ */
+function dueOfEach(at: Millis, limit: number): SQL {
+  return sql`
+    WITH RECURSIVE hooks(id) AS (
+      SELECT min(webhook_id) FROM webhook_deliveries
+      UNION ALL
+      SELECT (SELECT min(webhook_id) FROM webhook_deliveries WHERE webhook_id > hooks.id) FROM hooks WHERE hooks.id IS NOT NULL
+    ), due(id, place) AS (
+      SELECT found.id, row_number() OVER (PARTITION BY hooks.id ORDER BY found.next_attempt_at)
+      FROM hooks CROSS JOIN webhook_deliveries AS found ON found.id IN (
+        SELECT oldest.id FROM (
+          SELECT id, next_attempt_at FROM webhook_deliveries
+          WHERE webhook_id = hooks.id AND status = 'pending' ORDER BY created_at, id LIMIT ${LOOKED_AT}
+        ) AS oldest WHERE oldest.next_attempt_at <= ${at} LIMIT ${SHARE}
+      )
+    )
+    SELECT id FROM due ORDER BY place, random() LIMIT ${limit}`;
 }

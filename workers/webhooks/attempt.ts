@@ -8,7 +8,7 @@ import { findTargetRefusal } from "./target.ts";
 const TIMEOUT_MS = 10_000;
 
 /** How an attempt went: `status` is that of the answer, `error` null where it was delivered. */
-interface Outcome {
+export interface Outcome {
   status: number | null;
   error: DeliveryError | null;
 }
@@ -18,18 +18,21 @@ interface Outcome {
  * somebody else's hands. Rejects where D1 does not answer; what was claimed by then is due again a minute later.
  */
 export async function attemptDelivery(env: Env, id: string): Promise<DeliveryRow | null> {
-  const deliveries = new Deliveries(env.DB);
-  const claim = await deliveries.claim(id, Date.now());
-  if (claim === null) return null;
-  const { status, error } = await attempt(env, claim);
-  const { eventType, attempts } = claim.delivery;
-  const decision = decideDelivery(eventType, attempts, error, Math.random());
-  const now = Date.now();
-  const nextAttemptAt = decision.status === "pending" ? now + decision.delayMs : null;
-  return deliveries.settle(claim, { status: decision.status, nextAttemptAt, lastStatus: status, lastError: error });
+  const claim = await new Deliveries(env.DB).claim(id, Date.now());
+  return claim === null ? null : settleClaim(env, claim, await attemptClaim(env, claim));
 }
 
-async function attempt(env: Env, { delivery, webhook }: Claim): Promise<Outcome> {
+/** Writes down what became of a claim, and when it is tried again. Null where somebody else has it by now. Rejects where D1 does not answer. */
+export function settleClaim(env: Env, claim: Claim, { status, error }: Outcome): Promise<DeliveryRow | null> {
+  const { eventType, attempts } = claim.delivery;
+  const decision = decideDelivery(eventType, attempts, error, Math.random());
+  const nextAttemptAt = decision.status === "pending" ? Date.now() + decision.delayMs : null;
+  const result = { status: decision.status, nextAttemptAt, lastStatus: status, lastError: error };
+  return new Deliveries(env.DB).settle(claim, result);
+}
+
+/** Sends what a claim is for, where it may go. */
+export async function attemptClaim(env: Env, { delivery, webhook }: Claim): Promise<Outcome> {
   if (webhook === null) return failed("webhook_deleted");
   // A test tells whether it would work, before anything is sent in earnest.
   if (!webhook.enabled && delivery.eventType !== "webhook.test") return failed("webhook_disabled");

@@ -4,6 +4,9 @@ import { classifyHost, findTargetFault } from "../../domain/webhooks/target-rule
 import { lookUpName } from "./name-lookup.ts";
 import { isLoopbackAddress, isPublicAddress } from "./public-address.ts";
 
+/** How long a URL may be as it is kept, characters. */
+const MAX_URL = 2048;
+
 /** What decides where deliveries may go. */
 export interface TargetEnv {
   /** The resolver: DNS over HTTPS that answers JSON. */
@@ -47,6 +50,10 @@ function notPublic(reason: string): TargetRefusal {
  * is looked up before each attempt.
  */
 export async function proveTarget(env: TargetEnv, text: string): Promise<string> {
+  // Its one spelling may be several times as long: what is no ASCII takes up to twelve characters there.
+  if ((URL.parse(text)?.href.length ?? 0) > MAX_URL) {
+    throw new NovaError(400, "url_not_allowed", `url: it must have ${MAX_URL} characters at most, other than ASCII written as %XX`);
+  }
   const refusal = await findTargetRefusal(env, text);
   if (refusal === null || refusal.error === "lookup_failed") return new URL(text).href;
   throw new NovaError(400, "url_not_allowed", `url: ${refusal.reason}`);
