@@ -8,7 +8,7 @@ import { findTargetRefusal } from "./target.ts";
 const TIMEOUT_MS = 10_000;
 
 /** How an attempt went: `status` is that of the answer, `error` null where it was delivered. */
-export interface Outcome {
+interface Outcome {
   status: number | null;
   error: DeliveryError | null;
 }

@@ -50,7 +50,7 @@ function notPublic(reason: string): TargetRefusal {
  * is looked up before each attempt.
  */
 export async function proveTarget(env: TargetEnv, text: string): Promise<string> {
-  // Its one spelling may be several times as long: what is no ASCII takes up to twelve characters there.
+  // Its one spelling may be several times as long: what is no ASCII takes up to nine characters for one there.
   if ((URL.parse(text)?.href.length ?? 0) > MAX_URL) {
     throw new NovaError(400, "url_not_allowed", `url: it must have ${MAX_URL} characters at most, other than ASCII written as %XX`);
   }
