@@ -122,7 +122,7 @@ export const DeliveryError = z
   .meta({
     id: "DeliveryError",
     description:
-      "`http_status`: the answer was not 2xx. `redirect`: it was 3xx, which is not followed. `timeout`: none within 10 seconds. `name_not_found`: the host's name has no address. `lookup_failed`: its name could not be looked up. `address_not_public`: it leads into a private network. `url_not_allowed`: the URL is refused by today's rules. `secret_unreadable`: the signing secret was sealed with an `ID_SECRET` that is no more; rotate it. `interrupted`: the last attempt did not come to an end",
+      "`http_status`: the answer was not 2xx. `redirect`: it was 3xx, which is not followed. `timeout`: none within 10 seconds. `name_not_found`: the host's name has no address. `lookup_failed`: its name could not be looked up. `address_not_public`: it leads into a private network. `url_not_allowed`: the URL is refused by today's rules. `secret_unreadable`: the signing secret was sealed with an `ID_SECRET` that is no more; rotate it. `interrupted`: the last attempt did not come to an end, or the delivery waited three days for its turn",
   });
 export type DeliveryError = z.infer<typeof DeliveryError>;
 
