@@ -82,7 +82,7 @@ async function operationsOf(edge: Edge, { streams, connections }: Options): Prom
     name,
     requests: [{ method: "GET", path: `/api/v1/streams${query}`, headers }],
     status: 200,
-    isPeer: ([first]) => / from "streams" /i.test(first?.sql ?? ""),
+    isPeer: ([first]) => / from "stream(s|_tags)" /i.test(first?.sql ?? ""),
   });
   // Each connection changes streams of its own, so that none of them has to try again.
   const ofEach = (requestOf: (id: string) => HttpRequest) =>
