@@ -96,7 +96,7 @@ describe("health", () => {
       "stalls",
       "fair",
       "critical",
-      /3600 times in 10 viewer hours.*2000 kbit\/s/,
+      /3600 times in 10 hours of watching.*2000 kbit\/s/,
     ],
     [
       "a fault at the end",
