@@ -29,4 +29,5 @@ export default {
     if (new URL(request.url).pathname === "/wakes") return Response.json(wakes);
     return worker.fetch(request, env, ctx);
   },
+  queue: worker.queue,
 } satisfies ExportedHandler<Env>;

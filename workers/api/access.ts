@@ -62,10 +62,8 @@ async function identifyCaller(c: Context<ApiSurface>): Promise<Caller> {
   const caller = token === undefined ? null : await findCaller(c, token);
   if (caller !== null) return caller;
   await limitAddress(c.env, c.req.raw);
-  const message =
-    token === undefined
-      ? "send an API key: Authorization: Bearer YOUR_KEY"
-      : "this API key, or token, is not valid: check it, and that it was not revoked";
+  const what = token?.split(".").length === 3 ? "token" : "API key";
+  const message = token === undefined ? "send an API key: Authorization: Bearer YOUR_KEY" : `this ${what} is not valid`;
   throw new NovaError(401, "unauthorized", message);
 }
 
