@@ -62,9 +62,12 @@ async function identifyCaller(c: Context<ApiSurface>): Promise<Caller> {
   const caller = token === undefined ? null : await findCaller(c, token);
   if (caller !== null) return caller;
   await limitAddress(c.env, c.req.raw);
-  const what = token?.split(".").length === 3 ? "token" : "API key";
-  const message = token === undefined ? "send an API key: Authorization: Bearer YOUR_KEY" : `this ${what} is not valid`;
-  throw new NovaError(401, "unauthorized", message);
+  throw new NovaError(401, "unauthorized", wordsFor(token));
+}
+
+function wordsFor(token: string | undefined): string {
+  if (token === undefined) return "send an API key: Authorization: Bearer YOUR_KEY";
+  return token.split(".").length === 3 ? "this token is not valid: check it, or send an API key" : "this API key is not valid";
 }
 
 /** What costs nothing comes first: a credential that was made up reaches neither D1 nor the outside issuer. */
