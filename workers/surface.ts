@@ -39,14 +39,16 @@ export function invalidFields(details: readonly InputFault[]): NovaError {
 
 /** A JSON body by a schema. Throws 413 `body_too_large` over `maxBytes`, 400 `invalid_json`, 400 `invalid_request`. */
 export async function readJson<Schema extends z.ZodType>(request: Request, schema: Schema, maxBytes = 65_536): Promise<z.output<Schema>> {
-  const bytes = await readBody(request, maxBytes);
-  let input: unknown;
+  return parseInput(schema, parseJson(await readBody(request, maxBytes)));
+}
+
+/** What a body's bytes say. Throws 400 `invalid_json`. */
+export function parseJson(bytes: Uint8Array): unknown {
   try {
-    input = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch {
     throw new NovaError(400, "invalid_json", "the body is not valid JSON");
   }
-  return parseInput(schema, input);
 }
 
 /** A whole body. Throws 413 `body_too_large` as soon as it is longer than `maxBytes`, whatever its declared length. */

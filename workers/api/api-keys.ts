@@ -18,7 +18,7 @@ import { type ApiKeyRow, ApiKeys } from "../store/api-keys.ts";
 import { invalidFields } from "../surface.ts";
 import { type ApiSurface, authorOf, hasScope } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
-import { alreadyRevoked, rotationRefusal } from "./key-refusals.ts";
+import { alreadyRevoked, keyStatus, parseExpiry, rotationRefusal } from "./key-state.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { decodePageCursor, pageOf } from "./page-cursor.ts";
 import { createRouter } from "./router.ts";
@@ -124,8 +124,7 @@ export async function createKeyOf(c: Context<ApiSurface>, accountId: string, { n
     throw invalidFields([{ field: "scopes", message: "only keys of the administrator's account can have admin" }]);
   }
   const now = Date.now();
-  const expiresAt = expires_at === undefined ? null : Date.parse(expires_at);
-  if (expiresAt !== null && expiresAt <= now) throw invalidFields([{ field: "expires_at", message: "a time to come" }]);
+  const expiresAt = parseExpiry(expires_at, now);
   const { key, ...kept } = await mintApiKey(c.env);
   const row = await new ApiKeys(c.env.DB).add({ name, scopes, expiresAt, ...kept }, { ...authorOf(c), accountId }, now);
   if (row === null) throw tooManyKeys();
@@ -151,9 +150,8 @@ function tooManyKeys(): NovaError {
 
 function describeKey(row: ApiKeyRow, now: Millis): ApiKeyResource {
   const { id, name, prefix, scopes, createdAt, expiresAt, lastUsedAt, revokedAt, replacedBy } = row;
-  const isExpired = expiresAt !== null && expiresAt <= now;
   return {
-    ...{ id, name, prefix, scopes, status: revokedAt !== null ? "revoked" : isExpired ? "expired" : "valid" },
+    ...{ id, name, prefix, scopes, status: keyStatus(row, now) },
     created_at: isoTime(createdAt),
     expires_at: isoTimeOrNull(expiresAt),
     last_used_at: isoTimeOrNull(lastUsedAt),

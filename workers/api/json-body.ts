@@ -1,6 +1,5 @@
 import type { Context } from "hono";
-import { NovaError } from "../../domain/errors.ts";
-import { readBody } from "../surface.ts";
+import { parseJson, readBody } from "../surface.ts";
 import type { ApiSurface } from "./access.ts";
 
 /** The longest body that the API reads. */
@@ -16,16 +15,8 @@ export async function readJsonBody(c: Context<ApiSurface>): Promise<void> {
   const headers = new Headers(c.req.raw.headers);
   headers.delete("Content-Type");
   if (bytes.length > 0) {
-    assertJson(bytes);
+    parseJson(bytes);
     headers.set("Content-Type", "application/json");
   }
   c.req.raw = new Request(c.req.url, { method: c.req.method, headers, body: bytes.length > 0 ? bytes : null });
-}
-
-function assertJson(bytes: Uint8Array): void {
-  try {
-    JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
-  } catch {
-    throw new NovaError(400, "invalid_json", "the body is not valid JSON");
-  }
 }

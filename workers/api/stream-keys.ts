@@ -12,10 +12,10 @@ import {
 import { isoTime, isoTimeOrNull, type Millis } from "../../domain/time.ts";
 import { type StreamKeyRow, StreamKeys } from "../store/stream-keys.ts";
 import { mintStreamKey } from "../store/tokens.ts";
-import { invalidFields, liveStream } from "../surface.ts";
+import { liveStream } from "../surface.ts";
 import { type ApiSurface, authorOf } from "./access.ts";
 import { IDEMPOTENCY_REFUSALS, IdempotencyKey } from "./idempotency.ts";
-import { alreadyRevoked, rotationRefusal } from "./key-refusals.ts";
+import { alreadyRevoked, keyStatus, parseExpiry, rotationRefusal } from "./key-state.ts";
 import { answer, authorized, jsonBody, refusals } from "./operation.ts";
 import { findOpenStream, findOwnStream, StreamParams } from "./own-stream.ts";
 import { createRouter } from "./router.ts";
@@ -83,8 +83,7 @@ export const streamKeys = createRouter()
     const { stream } = await findOpenStream(c);
     const { label, expires_at } = c.req.valid("json");
     const now = Date.now();
-    const expiresAt = expires_at === undefined ? null : Date.parse(expires_at);
-    if (expiresAt !== null && expiresAt <= now) throw invalidFields([{ field: "expires_at", message: "a time to come" }]);
+    const expiresAt = parseExpiry(expires_at, now);
     const keys = new StreamKeys(c.env.DB);
     const { key, ...kept } = await mintStreamKey(c.env);
     const row = await keys.add(stream, { label, ...kept, expiresAt }, authorOf(c), now);
@@ -140,9 +139,8 @@ function tooManyKeys(): NovaError {
 
 function describeKey(row: StreamKeyRow, now: Millis): StreamKeyResource {
   const { id, label, prefix, createdAt, expiresAt, lastUsedAt, lastUsedFrom, revokedAt, replacedBy } = row;
-  const isExpired = expiresAt !== null && expiresAt <= now;
   return {
-    ...{ id, label, prefix, status: revokedAt !== null ? "revoked" : isExpired ? "expired" : "valid" },
+    ...{ id, label, prefix, status: keyStatus(row, now) },
     created_at: isoTime(createdAt),
     expires_at: isoTimeOrNull(expiresAt),
     last_used_at: isoTimeOrNull(lastUsedAt),

@@ -1,11 +1,25 @@
 import { NovaError } from "../../domain/errors.ts";
 import type { Millis } from "../../domain/time.ts";
+import { invalidFields } from "../surface.ts";
 
-/** What decides whether a key of either kind can be rotated. */
+/** What decides what can be done with a key of either kind. */
 interface KeyState {
   revokedAt: Millis | null;
   expiresAt: Millis | null;
   replacedBy: string | null;
+}
+
+/** A key's state, as lists show it. */
+export function keyStatus({ revokedAt, expiresAt }: Omit<KeyState, "replacedBy">, now: Millis): "valid" | "expired" | "revoked" {
+  if (revokedAt !== null) return "revoked";
+  return expiresAt !== null && expiresAt <= now ? "expired" : "valid";
+}
+
+/** When a new key is to end; null for never. Throws 400 `invalid_request` for a time that has passed. */
+export function parseExpiry(text: string | undefined, now: Millis): Millis | null {
+  const expiresAt = text === undefined ? null : Date.parse(text);
+  if (expiresAt !== null && expiresAt <= now) throw invalidFields([{ field: "expires_at", message: "a time to come" }]);
+  return expiresAt;
 }
 
 /** Why a key cannot be rotated; null for one that is valid and has no successor. */
