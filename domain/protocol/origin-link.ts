@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { ProfileName } from "../profiles.ts";
+import { Health } from "./events.ts";
 
 /**
  * What origin and edge say to each other under `/origin/v1`. The origin proves itself with a bearer token on every call,
@@ -27,6 +29,8 @@ export const PublishRequest = z.object({
     /** Where it calls from. */
     address: z.string().max(64).nullable().default(null),
   }),
+  /** The encoder stands by for another one with the same stream key: where that one is live, the answer is `StandbyAnswer`. */
+  backup: z.boolean().default(false),
 });
 export type PublishRequest = z.input<typeof PublishRequest>;
 
@@ -37,7 +41,7 @@ export const PublishAnswer = z.object({
   lease: z.string(),
   /** The first media sequence number that this epoch uses, in every rendition. */
   next_msn: z.number().int().positive(),
-  profile: z.literal("passthrough"),
+  profile: ProfileName,
   part_target: z.number(),
   segment_target: z.number(),
   /** Set where the broadcast goes on from an earlier epoch: its values bind this one. */
@@ -48,6 +52,23 @@ export const PublishAnswer = z.object({
   pdt_floor: z.number().int().nullable(),
 });
 export type PublishAnswer = z.infer<typeof PublishAnswer>;
+
+/** 202 to the publish of a backup while another encoder is live: ask `POST /{stream}/standby` with the ticket each half second. */
+export const StandbyAnswer = z.object({
+  standby: z.literal(true),
+  stream_id: z.string(),
+  /** Proves the backup's publish; it is forgotten when nobody asks for 5 s. */
+  ticket: z.string(),
+});
+export type StandbyAnswer = z.infer<typeof StandbyAnswer>;
+
+/** Asks whether a backup's turn has come: 202 `StandbyAnswer` while it has not, 200 `PublishAnswer` when it has, 409 `standby_expired` where it must publish anew. */
+export const StandbyRequest = z.object({ ticket: z.string().min(1).max(100), origin_id: z.string().min(1).max(64) });
+export type StandbyRequest = z.infer<typeof StandbyRequest>;
+
+/** `POST /{stream}/{epoch}/next`, with the lease: the same encoder goes on in a new epoch, which the answer, a `PublishAnswer`, opens. The old one takes nothing more. */
+export const NextEpochRequest = z.object({ origin_id: z.string().min(1).max(64) });
+export type NextEpochRequest = z.infer<typeof NextEpochRequest>;
 
 const track = {
   name: RenditionName,
@@ -79,17 +100,22 @@ export type AudioTrack = z.infer<typeof AudioTrack>;
 export const Track = z.discriminatedUnion("kind", [VideoTrack, AudioTrack]);
 export type Track = z.infer<typeof Track>;
 
+/** Why an epoch's renditions are not those of the one before: `quality_changed` says it to viewers. */
+export const TracksReason = z.enum(["input_changed", "overload", "recovered", "backup"]);
+export type TracksReason = z.infer<typeof TracksReason>;
+
 export const TracksRequest = z.object({
   /** Program date time of the epoch's first frame, Unix ms. */
   started_at: z.number().int().positive(),
   target_duration: Declared.shape.target_duration,
+  reason: TracksReason.default("input_changed"),
   renditions: z
     .array(Track)
     .min(1)
     .max(12)
     .refine((tracks) => new Set(tracks.map((track) => track.name)).size === tracks.length, "each rendition has a name of its own"),
 });
-export type TracksRequest = z.infer<typeof TracksRequest>;
+export type TracksRequest = z.input<typeof TracksRequest>;
 
 /** The query of a part's PUT. */
 export const PartQuery = z.object({
@@ -120,11 +146,18 @@ export const Heartbeat = z.object({
   dropped_frames: z.number().int().nonnegative(),
   /** Seconds between the last two key frames; null before the second. */
   keyframe_interval: z.number().nonnegative().nullable(),
-  /** Media time over wall time: below 1 the origin falls behind. */
+  /** Media time over wall time, of the input or of the transcoder, whichever is slower: below 1 something falls behind. */
   speed: z.number().nonnegative(),
+  /** How often the encoder's clock has jumped. */
+  timestamp_jumps: z.number().int().nonnegative().default(0),
+  /** The origin's judgement, and what led to it, in words for the broadcaster; null from an origin that makes none. */
+  health: Health.nullable().default(null),
+  health_reasons: z.array(z.string().max(200)).max(10).default([]),
   warnings: z.array(z.string().max(200)).max(10),
 });
 export type Heartbeat = z.infer<typeof Heartbeat>;
+/** As an origin sends it. */
+export type HeartbeatInput = z.input<typeof Heartbeat>;
 
 export const HeartbeatAnswer = z.object({
   action: z.enum(["continue", "stop"]),

@@ -86,7 +86,7 @@ export class Publishing {
       epoch: connection.epoch,
       lease: connection.lease,
       next_msn: nextMsn,
-      profile: "passthrough",
+      profile: config.profile,
       part_target: config.partTarget,
       segment_target: SEGMENT_TARGET_SECONDS,
       declared,

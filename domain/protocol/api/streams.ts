@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ProfileName } from "../../profiles.ts";
 import { StreamStatus, Viewers } from "../events.ts";
 import { label, words } from "./words.ts";
 
@@ -7,7 +8,6 @@ export const Visibility = z.enum(["public", "unlisted", "signed"]);
 export type Visibility = z.infer<typeof Visibility>;
 
 const LatencyMode = z.enum(["low", "standard"]);
-const Profile = z.literal("passthrough");
 const tag = words(64)
   .transform((text) => text.trim())
   .refine((text) => text !== "", "not empty");
@@ -31,7 +31,7 @@ const settings = {
     .meta({ description: "Length of a part, seconds: players stay three of them behind the live edge" }),
   dvr_window_seconds: z.number().int().min(60).max(14_400).meta({ description: "How far back viewers can seek" }),
   record: z.boolean().meta({ description: "Broadcasts stay playable when they have ended" }),
-  profile: Profile,
+  profile: ProfileName,
   reconnect_window_seconds: z
     .number()
     .int()
@@ -126,7 +126,7 @@ export const StreamResource = z
     part_target: z.number(),
     dvr_window_seconds: z.number(),
     record: z.boolean(),
-    profile: Profile,
+    profile: ProfileName,
     reconnect_window_seconds: z.number(),
     rtmp_url: z.string().meta({ description: "Where encoders publish: `{rtmp_url}/{stream_key}`" }),
     playback: z.object({ hls: z.string(), dash: z.string() }),
