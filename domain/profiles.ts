@@ -5,7 +5,8 @@ export const ProfileName = z.enum(["passthrough", "passthrough_any", "ladder", "
 export type ProfileName = z.infer<typeof ProfileName>;
 
 /** A video codec as encoders are told about it. */
-export type VideoCodec = "H.264" | "HEVC" | "AV1";
+export const VIDEO_CODECS = ["H.264", "HEVC", "AV1"] as const;
+export type VideoCodec = (typeof VIDEO_CODECS)[number];
 
 /** One encoded quality of a ladder. */
 export interface Rung {

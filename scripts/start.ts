@@ -42,7 +42,7 @@ try {
   await edge.start();
   const origin = new Supervised({ name: "the origin", script: join(import.meta.dirname, "local", "origin-process.ts"), env, say });
   children.push(origin);
-  await origin.start();
+  const { privatePort } = await origin.start();
 
   const address = localAddress(host);
   const name = address === "127.0.0.1" ? "localhost" : address;
@@ -52,6 +52,7 @@ try {
   Watch a stream ${site}/watch/STREAM_ID
   Publish to     rtmp://${name}:${rtmpPort}/live/STREAM_KEY
   Admin API key  ${secrets.ADMIN_API_KEY}
+  Origin status  http://localhost:${privatePort}/status (and /metrics, /healthz, /readyz)
 
   Try it: npm run demo
 `);

@@ -1,10 +1,19 @@
 import { NovaError } from "../errors.ts";
+import type { ProfileName } from "../profiles.ts";
 import type { StreamStatus } from "../protocol/events.ts";
 import type { EndReason } from "../protocol/origin-link.ts";
 import type { Millis } from "../time.ts";
+import { type Standby, Standbys } from "./standbys.ts";
 
 /** A lease that is not renewed for this long is free for another encoder. */
 export const LEASE_MS: Millis = 5_000;
+
+/** A live encoder of which nothing arrives for this long makes way for one that stands by. */
+export const SILENCE_MS: Millis = 2_000;
+/** The same before the first of its media, which takes a while to begin. */
+const FIRST_MEDIA_MS: Millis = 5_000;
+/** So long, at least, is waited for an encoder that stands by. */
+const STANDBY_WINDOW_MS: Millis = 3_000;
 
 /** How many revoked keys are remembered: the publish of one is on its way for seconds at most. */
 const MAX_REVOKED_KEYS = 50;
@@ -27,6 +36,23 @@ export interface Connection {
   expiresAt: Millis;
   /** Its tracks are known: it has sent frames. */
   live: boolean;
+  /** It stands in for another encoder, and makes way for it. */
+  backup: boolean;
+  /** As the stream's settings were when it published. */
+  profile: ProfileName;
+  openedAt: Millis;
+  /** When a part or a segment of it arrived last; null before the first. */
+  mediaAt: Millis | null;
+  /** The lease of the epoch that the same encoder had before this one; null in its first. */
+  follows: string | null;
+}
+
+/** An encoder that wants to publish. */
+export interface Encoder {
+  originId: string;
+  keyId: string;
+  backup: boolean;
+  profile: ProfileName;
 }
 
 /** What is kept of a broadcast's lifecycle. */
@@ -39,6 +65,8 @@ export interface BroadcastSnapshot {
   /** The keys that were revoked last: a publish that was let in before may still be on its way. */
   revokedKeys: string[];
   deleted: boolean;
+  /** Encoders that wait for the live one to fail. */
+  standbys: Standby[];
 }
 
 const BEGINNING: BroadcastSnapshot = {
@@ -48,6 +76,7 @@ const BEGINNING: BroadcastSnapshot = {
   revokedEpoch: null,
   revokedKeys: [],
   deleted: false,
+  standbys: [],
 };
 
 /** What changed for viewers and for the record. */
@@ -64,15 +93,30 @@ const FAULTS: readonly EndReason[] = ["transcoder_failed", "unsupported_input"];
  * connection at a time. Every method takes the time and returns what changed, if anything.
  */
 export class Broadcast {
-  #state: BroadcastSnapshot;
+  readonly #state: BroadcastSnapshot;
+  readonly #standbys: Standbys;
 
   /** Goes on from a snapshot; what that does not know is as in the beginning. */
   constructor(snapshot: Partial<BroadcastSnapshot> = {}) {
     this.#state = structuredCopy({ ...BEGINNING, ...snapshot });
+    this.#standbys = new Standbys(this.#state.standbys);
+  }
+
+  /** The same after a loss of memory: signs of life are not written down, so everybody gets time to show itself. */
+  static restore(snapshot: Partial<BroadcastSnapshot>, now: Millis): Broadcast {
+    const broadcast = new Broadcast(snapshot);
+    const held = broadcast.#state.connection;
+    if (held !== null) {
+      held.expiresAt = Math.max(held.expiresAt, now + LEASE_MS);
+      held.openedAt = now;
+      if (held.mediaAt !== null) held.mediaAt = now;
+    }
+    broadcast.#standbys.wake(now);
+    return broadcast;
   }
 
   snapshot(): BroadcastSnapshot {
-    return structuredCopy(this.#state);
+    return structuredCopy({ ...this.#state, standbys: this.#standbys.snapshot() });
   }
 
   get phase(): Phase {
@@ -101,32 +145,60 @@ export class Broadcast {
     return this.#state.phase.status === "pending" ? 0 : this.#state.phase.broadcast;
   }
 
+  /** Keys of the encoders that stand by. */
+  get standbyKeys(): string[] {
+    return this.#standbys.keyIds;
+  }
+
+  /** Whether an encoder holds a lease that has not run out. */
+  isHeld(now: Millis): boolean {
+    return this.#state.connection !== null && this.#state.connection.expiresAt > now;
+  }
+
   /**
    * Opens an epoch for an encoder. Throws 403 `stream_ended` for a deleted stream, 403 `key_revoked` for a revoked key, and 409 `already_live` where another
-   * connection holds a lease that has not run out. The broadcast itself begins with the first frame, in `goLive`.
+   * connection holds a lease that has not run out; a backup's makes way. The broadcast itself begins with the first frame, in `goLive`.
    */
-  publish(request: { originId: string; keyId: string; lease: string }, now: Millis): Connection {
-    if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
-    if (this.#state.revokedKeys.includes(request.keyId)) {
-      throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
-    }
-    const held = this.#state.connection;
-    if (held !== null && held.expiresAt > now) {
+  publish({ lease, ...encoder }: Encoder & { lease: string }, now: Millis): Connection {
+    this.#assertWelcome(encoder.keyId);
+    const makesWay = this.#state.connection?.backup === true && !encoder.backup;
+    if (this.isHeld(now) && !makesWay) {
       throw new NovaError(409, "already_live", "another encoder is live with this key: stop it first, or wait 10 seconds if it crashed");
     }
     const broadcast = this.status === "active" || this.status === "reconnecting" ? this.number : this.number + 1;
-    const connection: Connection = {
-      epoch: this.#state.lastEpoch + 1,
-      broadcast,
-      lease: `${broadcast}.${request.lease}`,
-      originId: request.originId,
-      keyId: request.keyId,
-      expiresAt: now + LEASE_MS,
-      live: false,
-    };
-    this.#state.connection = connection;
-    this.#state.lastEpoch = connection.epoch;
-    return connection;
+    return this.#open({ ...encoder, broadcast, live: false, follows: null }, lease, now);
+  }
+
+  /** Lets a backup wait for its turn; `ticket` is what it asks with. Throws as `publish` does, but for the live encoder. */
+  standBy({ originId, keyId }: Encoder, ticket: string, now: Millis): void {
+    this.#assertWelcome(keyId);
+    this.#standbys.add({ ticket, originId, keyId }, now);
+  }
+
+  /**
+   * A backup asks whether its turn has come: the lease is free, or nothing arrives of the encoder that holds it. Opens an epoch for it then; null
+   * while it has to wait. Throws 409 `standby_expired` for one that is not known, or no more.
+   */
+  takeOver(asks: { ticket: string; originId: string; lease: string; profile: ProfileName }, now: Millis): Connection | null {
+    if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
+    const { ticket, originId, keyId, since } = this.#standbys.ask(asks.ticket, asks.originId, now);
+    if (this.isHeld(now) && !this.#isSilent(since, now)) return null;
+    this.#standbys.remove(ticket);
+    const broadcast = this.status === "active" || this.status === "reconnecting" ? this.number : this.number + 1;
+    return this.#open({ originId, keyId, backup: true, profile: asks.profile, broadcast, live: false, follows: null }, asks.lease, now);
+  }
+
+  /** The same encoder goes on in a new epoch; the one before takes nothing more. Asked again with the old lease it gives the same epoch. Throws as `authorize`. */
+  next(epoch: number, lease: string, newLease: string, now: Millis): Connection {
+    const followed = this.#state.connection;
+    if (followed !== null && followed.follows === lease && followed.epoch === epoch + 1) return followed;
+    const { originId, keyId, backup, profile, broadcast, live } = this.authorize(epoch, lease);
+    return this.#open({ originId, keyId, backup, profile, broadcast, live, follows: lease }, newLease, now);
+  }
+
+  /** A part or a segment of the live encoder arrived. */
+  noteMedia(now: Millis): void {
+    if (this.#state.connection !== null) this.#state.connection.mediaAt = now;
   }
 
   /** The connection that this epoch and lease name. Throws 409 `fenced` for any other: its owner must stop. */
@@ -164,20 +236,22 @@ export class Broadcast {
     return held.live ? this.goLive(now) : null;
   }
 
-  /** The encoder connection ended, and why. */
+  /** The encoder connection ended, and why. Where another one stands by, it is waited for, whatever the reason. */
   end(reason: EndReason, message: string | null, reconnectWindow: Millis, now: Millis): Transition | null {
     const held = this.#state.connection;
     this.#state.connection = null;
-    if (FAULTS.includes(reason)) return this.#finish("error", message ?? reason, held?.broadcast ?? this.number + 1, now);
+    const goesOn = this.#standbys.canTakeOver(now);
+    if (FAULTS.includes(reason) && !goesOn) return this.#finish("error", message ?? reason, held?.broadcast ?? this.number + 1, now);
     // It took over from one that had fallen silent, and brought nothing: the silence remains.
     if (held === null || !held.live) return this.#lose("origin_lost", reconnectWindow, now);
-    if (reason === "unpublished") return this.#finish("completed", reason, held.broadcast, now);
-    return this.#lose(reason, reconnectWindow, now);
+    if (reason !== "unpublished") return this.#lose(reason, reconnectWindow, now);
+    return goesOn ? this.#lose("primary_ended", reconnectWindow, now) : this.#finish("completed", reason, held.broadcast, now);
   }
 
   /** A stream key is valid no longer: whoever publishes with it is cut off, and another key may go on with the broadcast. */
   revokeKey(keyId: string, reconnectWindow: Millis, now: Millis): Transition | null {
     const held = this.#state.connection;
+    this.#standbys.removeKey(keyId);
     this.#state.revokedKeys = [keyId, ...this.#state.revokedKeys.filter((id) => id !== keyId)].slice(0, MAX_REVOKED_KEYS);
     if (held === null || held.keyId !== keyId) return null;
     this.#state.connection = null;
@@ -209,15 +283,38 @@ export class Broadcast {
   /** Ends the stream for good. */
   delete(now: Millis): Transition | null {
     this.#state.deleted = true;
+    this.#standbys.clear();
     this.#state.connection = null;
     const { phase } = this.#state;
     if (phase.status === "completed" || phase.status === "error") return null;
     return this.#finish("completed", "deleted", this.number, now);
   }
 
-  #lose(reason: string, reconnectWindow: Millis, now: Millis): Transition | null {
+  #assertWelcome(keyId: string): void {
+    if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
+    if (this.#state.revokedKeys.includes(keyId)) throw new NovaError(403, "key_revoked", "this stream key was revoked: use a new one");
+  }
+
+  #open(encoder: Omit<Connection, "epoch" | "lease" | "expiresAt" | "openedAt" | "mediaAt">, lease: string, now: Millis): Connection {
+    this.#state.lastEpoch += 1;
+    const { lastEpoch: epoch } = this.#state;
+    const fresh = { lease: `${encoder.broadcast}.${lease}`, expiresAt: now + LEASE_MS, openedAt: now, mediaAt: null };
+    this.#state.connection = { ...encoder, ...fresh, epoch };
+    return this.#state.connection;
+  }
+
+  /** While a backup could not ask it may be the edge that was away, and not the encoder. */
+  #isSilent(asksSince: Millis, now: Millis): boolean {
+    const held = this.#state.connection;
+    if (held === null) return true;
+    const [last, limit] = held.mediaAt === null ? [held.openedAt, FIRST_MEDIA_MS] : [held.mediaAt, SILENCE_MS];
+    return now - Math.max(last, asksSince) >= limit;
+  }
+
+  #lose(reason: string, window: Millis, now: Millis): Transition | null {
     const { phase } = this.#state;
     if (phase.status !== "active") return null;
+    const reconnectWindow = this.#standbys.canTakeOver(now) ? Math.max(window, STANDBY_WINDOW_MS) : window;
     if (reconnectWindow === 0) return this.#finish("completed", reason, phase.broadcast, now);
     const deadline = now + reconnectWindow;
     this.#state.phase = { status: "reconnecting", broadcast: phase.broadcast, startedAt: phase.startedAt, reason, deadline };
@@ -234,6 +331,7 @@ export class Broadcast {
   }
 }
 
-function structuredCopy(snapshot: BroadcastSnapshot): BroadcastSnapshot {
-  return { ...snapshot, phase: { ...snapshot.phase }, connection: snapshot.connection === null ? null : { ...snapshot.connection } };
+function structuredCopy({ phase, connection, standbys, ...rest }: BroadcastSnapshot): BroadcastSnapshot {
+  const copies = { connection: connection === null ? null : { ...connection }, standbys: standbys.map((standby) => ({ ...standby })) };
+  return { ...rest, ...copies, phase: { ...phase } };
 }

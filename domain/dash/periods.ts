@@ -15,6 +15,9 @@ interface TrackRun {
   isOpen: boolean;
 }
 
+/** After so many segments of a period a track that has none is not waited for. */
+const PATIENCE_SEGMENTS = 2;
+
 const CONTENT_TYPES = ["video", "audio"] as const;
 
 /** The periods of one connection: one, and one more after each gap (DA3). Those that left the window are dropped. */
@@ -34,6 +37,8 @@ export function composePeriods(window: DashWindow, epoch: EpochStart, isLatest: 
     });
     const reference = referenceOf(runs);
     if (reference === undefined) return [];
+    // Players do not expect a choice to grow within a period: it begins with all its tracks, unless one is late.
+    if (goesOn && runs.length < tracks.length && runs.every(({ listed }) => listed.length < PATIENCE_SEGMENTS)) return [];
     // A live period starts where it did when it was first published; of one that is over, what is gone is not announced.
     const begin = window.ended ? startOf(reference.listed) : at;
     const expected = window.partTarget === null ? new Map<string, MediaTime[]>() : expectAll(runs, reference);

@@ -200,8 +200,18 @@ export function composeMultivariantPlaylist(
   return {
     independentSegments,
     audio: audio === null ? null : { name: "Audio", uri: address(audio.name), channels: audio.channels },
-    variants,
+    variants: inStartingOrder(variants),
   };
+}
+
+/** What a line that nobody has measured is taken to carry, bits per second. */
+const START_BANDWIDTH = 3_000_000;
+
+/** The best first, but before it the one to start with: players that measure nothing beforehand take the first (PL14). */
+function inStartingOrder(variants: Variant[]): Variant[] {
+  const sorted = variants.toSorted((a, b) => b.bandwidth - a.bandwidth);
+  const start = sorted.find(({ bandwidth }) => bandwidth <= START_BANDWIDTH) ?? sorted.at(-1);
+  return start === undefined ? [] : [start, ...sorted.filter((variant) => variant !== start)];
 }
 
 /** Relative to `/hls/{stream}/{broadcast}/{rendition}/`, so that a token's path prefix carries over. */

@@ -77,6 +77,9 @@ const eventData = {
     fps: z.number().nonnegative(),
     dropped_frames: count,
     health: Health,
+    health_reasons: z
+      .array(z.string())
+      .meta({ description: "What keeps it from being good, in words for the broadcaster; empty where it is" }),
   }),
   /** What the broadcaster sends along. */
   timed_metadata: z.object({

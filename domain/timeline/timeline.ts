@@ -99,8 +99,10 @@ export class Timeline {
     return floor;
   }
 
-  /** Opens an epoch at `nextMsn()`, or at 1. An epoch before it that brought nothing is forgotten. */
+  /** Opens an epoch at `nextMsn()`, or at 1; once. An epoch before it that brought nothing is forgotten. */
   openEpoch(epoch: number): EpochStart {
+    const known = this.#epochs.find((open) => open.epoch === epoch);
+    if (known !== undefined) return known;
     const firstMsn = this.nextMsn();
     const start: EpochStart = { epoch, firstMsn, startedAt: null, renditions: [], origin: null, breaks: [] };
     this.#epochs = [...this.#epochs.filter((earlier) => earlier.firstMsn < firstMsn), start];

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Member } from "../../domain/audience/shard-plan.ts";
-import { Broadcast, LEASE_MS } from "../../domain/broadcast/broadcast.ts";
+import { Broadcast } from "../../domain/broadcast/broadcast.ts";
 import { NovaError } from "../../domain/errors.ts";
 import type { Resolution } from "../../domain/metrics/resolution.ts";
 import type { Analytics } from "../../domain/protocol/api/analytics.ts";
@@ -14,6 +14,8 @@ import type {
   HeartbeatAnswer,
   PartAnswer,
   PublishAnswer,
+  StandbyAnswer,
+  StandbyRequest,
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
@@ -81,10 +83,7 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
     const now = Date.now();
     this.#storage = new LiveStreamStorage(ctx.storage.sql);
     this.#config = this.#storage.load("config");
-    const kept = this.#storage.load("broadcast") ?? undefined;
-    // Renewals are not written down: after a loss of memory the holder has one lease's time to show itself.
-    if (kept?.connection) kept.connection.expiresAt = Math.max(kept.connection.expiresAt, now + LEASE_MS);
-    this.#broadcast = new Broadcast(kept);
+    this.#broadcast = Broadcast.restore(this.#storage.load("broadcast") ?? {}, now);
     const streamId = () => this.#streamId();
     this.#windows = new MediaWindows(this.#storage, streamId);
     this.#playback = new Playback(this.#windows, this.#broadcast, streamId);
@@ -123,9 +122,22 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
   }
 
   /** Opens an epoch for an encoder whose key the control plane has accepted. */
-  publish(config: StreamConfig, by: Publisher): Promise<Outcome<PublishAnswer>> {
+  publish(config: StreamConfig, by: Publisher): Promise<Outcome<PublishAnswer | StandbyAnswer>> {
     this.configure(config);
     return outcomeOf(() => this.#publishing.publish(this.#config ?? config, by));
+  }
+
+  /** A backup asks whether its turn has come. */
+  standby(request: StandbyRequest): Promise<Outcome<PublishAnswer | StandbyAnswer>> {
+    return outcomeOf(() => {
+      if (this.#config === null) throw new NovaError(409, "standby_expired", "this backup is not known any more: publish again");
+      return this.#publishing.standby(this.#config, request);
+    });
+  }
+
+  /** Opens a further epoch for the encoder that holds this one. */
+  nextEpoch(holder: Holder, originId: string): Promise<Outcome<PublishAnswer>> {
+    return outcomeOf(() => this.#publishing.next(holder, originId));
   }
 
   /** A stream key was revoked: whoever publishes with it is cut off. */

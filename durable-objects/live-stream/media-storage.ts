@@ -1,5 +1,5 @@
 import { concatBytes } from "../../domain/bytes.ts";
-import type { Track } from "../../domain/protocol/origin-link.ts";
+import type { Track, TracksReason } from "../../domain/protocol/origin-link.ts";
 import type { PackedSegment } from "../../domain/timeline/archive.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { Segment } from "../../domain/timeline/segment.ts";
@@ -11,6 +11,8 @@ export interface BroadcastTracks {
   /** Those of the latest connection. */
   tracks: Track[];
   tracksOfEpochs: Record<number, Track[]>;
+  /** Why the latest connection sends what it sends; null for the first. */
+  reason: TracksReason | null;
   /** `PART-TARGET` of every rendition that the broadcast has had (PL1). */
   partTargets: Record<string, number>;
   /** Parts are listed: not in `standard` latency. */

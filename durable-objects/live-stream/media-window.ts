@@ -2,8 +2,9 @@ import type { Connection } from "../../domain/broadcast/broadcast.ts";
 import { parseMediaTime, type Ticks } from "../../domain/cmaf/media-time.ts";
 import { NovaError } from "../../domain/errors.ts";
 import { mediaPath, segmentFile } from "../../domain/media-address.ts";
-import type { Declared, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import type { Declared, Track, TracksRequest } from "../../domain/protocol/origin-link.ts";
 import { type Millis, type Seconds, totalDuration } from "../../domain/time.ts";
+import { computeOffer } from "../../domain/timeline/offered.ts";
 import type { PartPush } from "../../domain/timeline/rendition-timeline.ts";
 import type { MediaTime, Segment } from "../../domain/timeline/segment.ts";
 import { type Remnant, Timeline } from "../../domain/timeline/timeline.ts";
@@ -74,6 +75,7 @@ export class MediaWindow {
       targetDuration: request.target_duration,
       tracks: request.renditions,
       tracksOfEpochs: {},
+      reason: null,
       partTargets: partTargetsOf(request),
       parts: config.latencyMode !== "standard",
       dvrWindowSeconds: config.dvrWindowSeconds,
@@ -87,6 +89,14 @@ export class MediaWindow {
   /** What the broadcast declared, and the settings that hold for it. */
   get tracks(): BroadcastTracks {
     return this.#tracks;
+  }
+
+  /** The tracks that viewers can choose from now. */
+  get offered(): Track[] {
+    const offer = computeOffer(this.timeline);
+    // While a connection that follows one without media has not said anything.
+    if (offer === null) return this.#tracks.tracks;
+    return (this.#tracks.tracksOfEpochs[offer.epoch] ?? []).filter(({ name }) => offer.renditions.includes(name));
   }
 
   /** Names of all renditions that it has had. */
@@ -125,7 +135,8 @@ export class MediaWindow {
     if (differs || request.target_duration !== this.#tracks.targetDuration) {
       throw new NovaError(409, "declared_differs", "this broadcast declared other durations with its first epoch, and they cannot change");
     }
-    this.#tracks = { ...this.#tracks, tracks: request.renditions, partTargets: { ...known, ...partTargets } };
+    const reason = request.reason ?? "input_changed";
+    this.#tracks = { ...this.#tracks, tracks: request.renditions, reason, partTargets: { ...known, ...partTargets } };
     this.#announce(connection, request);
   }
 

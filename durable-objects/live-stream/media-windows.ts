@@ -22,9 +22,9 @@ export class MediaWindows {
     return this.get(this.#numbers.at(-1) ?? 0);
   }
 
-  /** Names of the video renditions of the newest broadcast. */
+  /** Names of the video renditions of the newest broadcast that viewers can choose from. */
   get qualities(): string[] {
-    const tracks = this.current?.tracks.tracks ?? [];
+    const tracks = this.current?.offered ?? [];
     return tracks.filter((track) => track.kind === "video").map((track) => track.name);
   }
 

@@ -144,6 +144,7 @@ export class Playback {
     const { connection, lastEpoch } = this.#lifecycle;
     return {
       ...media.tracks,
+      tracks: media.offered,
       streamId: this.#streamId(),
       broadcast: media.broadcast,
       ended: this.hasEnded(media),

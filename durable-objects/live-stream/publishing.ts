@@ -7,6 +7,8 @@ import type {
   HeartbeatAnswer,
   PartAnswer,
   PublishAnswer,
+  StandbyAnswer,
+  StandbyRequest,
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
 import { isoTime, type Millis } from "../../domain/time.ts";
@@ -32,10 +34,11 @@ export interface Holder {
   lease: string;
 }
 
-/** Who opens an epoch: which origin, for an encoder with which key. */
+/** Who opens an epoch: which origin, for an encoder with which key, and whether that stands by for another one. */
 export interface Publisher {
   originId: string;
   keyId: string;
+  backup: boolean;
 }
 
 /** A segment as its origin describes it. */
@@ -68,42 +71,51 @@ export class Publishing {
     this.#owner = owner;
   }
 
-  /** Opens an epoch for an encoder whose key the control plane has accepted. */
-  publish(config: StreamConfig, by: Publisher): PublishAnswer {
-    const { broadcast, windows } = this.#owner;
+  /** Opens an epoch for an encoder whose key the control plane has accepted; a backup waits while another one is live. */
+  publish(config: StreamConfig, by: Publisher): PublishAnswer | StandbyAnswer {
+    const { broadcast } = this.#owner;
     const now = Date.now();
     // A lease that ran out a moment ago has opened the reconnect window, whether or not the alarm has said so yet.
     this.tick(now);
+    const encoder = { ...by, profile: config.profile };
+    if (by.backup && broadcast.isHeld(now)) {
+      const ticket = crypto.randomUUID();
+      broadcast.standBy(encoder, ticket, now);
+      this.#save(now);
+      return { standby: true, stream_id: config.id, ticket };
+    }
     const before = broadcast.connection;
-    const connection = broadcast.publish({ ...by, lease: crypto.randomUUID() }, now);
-    const goesOn = windows.get(connection.broadcast);
-    const { nextMsn, declared, pdtFloor } = goesOn?.openEpoch(connection) ?? { nextMsn: 1, declared: null, pdtFloor: null };
-    if (before !== null) this.#closeEpoch(before);
-    this.#save(now);
-    return {
-      stream_id: config.id,
-      broadcast: connection.broadcast,
-      epoch: connection.epoch,
-      lease: connection.lease,
-      next_msn: nextMsn,
-      profile: config.profile,
-      part_target: config.partTarget,
-      segment_target: SEGMENT_TARGET_SECONDS,
-      declared,
-      now,
-      pdt_floor: pdtFloor,
-    };
+    return this.#opened(broadcast.publish({ ...encoder, lease: crypto.randomUUID() }, now), before, now);
+  }
+
+  /** A backup asks whether its turn has come. Nothing of it is written down while it waits. */
+  standby({ id, profile }: StreamConfig, { ticket, origin_id }: StandbyRequest): PublishAnswer | StandbyAnswer {
+    const { broadcast } = this.#owner;
+    const now = Date.now();
+    this.tick(now);
+    const before = broadcast.connection;
+    const connection = broadcast.takeOver({ ticket, originId: origin_id, profile, lease: crypto.randomUUID() }, now);
+    return connection === null ? { standby: true, stream_id: id, ticket } : this.#opened(connection, before, now);
+  }
+
+  /** The same encoder goes on in a new epoch. Nobody hears of an end. */
+  next({ epoch, lease }: Holder, originId: string): PublishAnswer {
+    const { broadcast } = this.#owner;
+    const now = Date.now();
+    const before = broadcast.connection;
+    if (before !== null && before.originId !== originId) throw new NovaError(409, "fenced", "another origin holds the lease: stop");
+    const connection = broadcast.next(epoch, lease, crypto.randomUUID(), now);
+    this.#apply(broadcast.renew(now), now);
+    return this.#opened(connection, before, now);
   }
 
   /** The first frames are here: the broadcast starts, or goes on. */
   putTracks(holder: Holder, request: TracksRequest): null {
     return this.#held(holder, (connection, now) => {
-      const { windows } = this.#owner;
-      const before = windows.qualities;
-      const isFirst = windows.get(connection.broadcast) === null;
-      windows.setTracks(connection, request, this.#owner.config() as StreamConfig);
-      this.#goLive(now);
-      if (windows.qualities.join() !== before.join()) this.#tellQualities(isFirst ? "broadcast_started" : "input_changed", now);
+      this.#tellOffer(now, () => {
+        this.#owner.windows.setTracks(connection, request, this.#owner.config() as StreamConfig);
+        this.#goLive(now);
+      });
       return null;
     });
   }
@@ -118,14 +130,18 @@ export class Publishing {
 
   /** An init segment is in R2. */
   addInit(holder: Holder, init: Omit<InitRow, "epoch">): null {
-    return this.#held(holder, (connection) => {
-      this.#mediaOf(connection).addInit({ ...init, epoch: connection.epoch });
+    return this.#held(holder, (connection, now) => {
+      this.#tellOffer(now, () => this.#mediaOf(connection).addInit({ ...init, epoch: connection.epoch }));
       return null;
     });
   }
 
   addPart(holder: Holder, rendition: string, push: PartPush, bytes: Uint8Array): PartAnswer {
-    return this.#held(holder, (connection) => ({ head: this.#mediaOf(connection).addPart(connection.epoch, rendition, push, bytes) }));
+    return this.#held(holder, (connection, now) => {
+      const head = this.#mediaOf(connection).addPart(connection.epoch, rendition, push, bytes);
+      this.#owner.broadcast.noteMedia(now);
+      return { head };
+    });
   }
 
   /** A segment is in R2, or is given up as a gap. */
@@ -133,7 +149,8 @@ export class Publishing {
     return this.#held(holder, (connection, now) => {
       const media = this.#mediaOf(connection);
       media.assertWritable(connection.epoch, { rendition, ...segment }, now);
-      media.commit(rendition, { ...segment, epoch: connection.epoch }, now);
+      this.#tellOffer(now, () => media.commit(rendition, { ...segment, epoch: connection.epoch }, now));
+      if (!segment.gap) this.#owner.broadcast.noteMedia(now);
       return null;
     });
   }
@@ -145,7 +162,9 @@ export class Publishing {
     return this.#held(holder, (connection, now) => {
       if (health.fps > 0 && !connection.live) this.#goLive(now);
       metrics.observe(connection, health, now);
-      const update = this.#pulse.observe(connection.epoch, health, now);
+      const tracks = this.#owner.windows.get(connection.broadcast)?.tracks.tracks;
+      const hasVideo = tracks === undefined || tracks.some(({ kind }) => kind === "video");
+      const update = this.#pulse.observe(connection.epoch, health, hasVideo, now);
       if (update !== null && presence.count > 0) presence.tell({ event: "bitrate_update", data: update }, now);
       return { action: "continue", reason: null };
     });
@@ -240,10 +259,34 @@ export class Publishing {
     clock.runTasks(now);
   }
 
-  #tellQualities(reason: string, now: Millis): void {
+  /** Does what may change the choice that viewers have, and tells them if it did. */
+  #tellOffer(now: Millis, change: () => void): void {
     const { presence, windows, streamId } = this.#owner;
+    const before = choiceIn(windows);
+    change();
+    if (choiceIn(windows) === before) return;
+    const reason = windows.current?.tracks.reason ?? "broadcast_started";
     const data = { stream_id: streamId(), qualities: windows.qualities, reason, timestamp: isoTime(now) };
     presence.tell({ event: "quality_changed", data }, now);
+  }
+
+  /** An epoch is open: where in the broadcast it begins. The one before it takes nothing more. */
+  #opened(connection: Connection, before: Connection | null, now: Millis): PublishAnswer {
+    const { broadcast, epoch, lease, profile } = connection;
+    const media = this.#owner.windows.get(broadcast);
+    const { nextMsn, declared, pdtFloor } = media?.openEpoch(connection) ?? { nextMsn: 1, declared: null, pdtFloor: null };
+    if (before !== null && before.epoch !== epoch) this.#closeEpoch(before);
+    this.#save(now);
+    this.#owner.playback.wake();
+    return {
+      ...{ stream_id: this.#owner.streamId(), broadcast, epoch, lease, profile },
+      next_msn: nextMsn,
+      part_target: this.#owner.config()?.partTarget ?? 0.5,
+      segment_target: SEGMENT_TARGET_SECONDS,
+      declared,
+      now,
+      pdt_floor: pdtFloor,
+    };
   }
 
   #closeEpoch({ broadcast, epoch }: Connection): void {
@@ -259,4 +302,13 @@ export class Publishing {
   #reconnectWindow(): Millis {
     return (this.#owner.config()?.reconnectWindowSeconds ?? 60) * 1000;
   }
+}
+
+/** What viewers of the newest broadcast can choose from, to see whether it differs: by name, and by what a player has to know beforehand. */
+function choiceIn(windows: MediaWindows): string {
+  const tracks = windows.current?.offered ?? [];
+  const shapes = tracks.map((track) =>
+    track.kind === "video" ? [track.name, track.codec, track.width, track.height] : [track.name, track.codec],
+  );
+  return JSON.stringify(shapes.map((shape) => shape.join()).sort());
 }

@@ -1,4 +1,4 @@
-import { computeHealth } from "../../domain/broadcast/health.ts";
+import { healthOf } from "../../domain/broadcast/health.ts";
 import type { SharedEvent } from "../../domain/protocol/events.ts";
 import type { Heartbeat } from "../../domain/protocol/origin-link.ts";
 import type { Millis } from "../../domain/time.ts";
@@ -13,17 +13,20 @@ export class Pulse {
   #last: { epoch: number; toldAt: Millis; heartbeat: Heartbeat } | null = null;
 
   /** Takes a heartbeat. Returns what viewers are to be told now; null where nothing is due. */
-  observe(epoch: number, heartbeat: Heartbeat, now: Millis): BitrateUpdate | null {
+  observe(epoch: number, heartbeat: Heartbeat, hasVideo: boolean, now: Millis): BitrateUpdate | null {
     const before = this.#last?.epoch === epoch ? this.#last : null;
     const since = before === null ? UPDATE_INTERVAL_MS : now - before.toldAt;
     if (before !== null && since >= 0 && since < UPDATE_INTERVAL_MS) return null;
     this.#last = { epoch, toldAt: now, heartbeat };
     const { bitrate_kbps, fps, dropped_frames } = heartbeat;
+    const seconds = before === null ? 1 : Math.max(1, since / 1000);
+    const { health, reasons } = healthOf(heartbeat, { before: before?.heartbeat ?? null, seconds, hasVideo });
     return {
       bitrate_kbps: Math.round(bitrate_kbps),
       fps: Math.round(fps * 100) / 100,
       dropped_frames,
-      health: computeHealth(heartbeat, before?.heartbeat ?? null),
+      health,
+      health_reasons: reasons,
     };
   }
 }

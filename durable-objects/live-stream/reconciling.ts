@@ -60,11 +60,11 @@ export async function reconcile(owner: ReconcilingOwner, record: StreamRecord, n
     publishing.delete();
     repaired.push("deleted");
   }
-  const { connection } = broadcast;
-  if (connection !== null && record.revokedKeys.includes(connection.keyId)) {
-    publishing.revokeKey(connection.keyId);
-    repaired.push("key_cut_off");
-  }
+  const { connection, standbyKeys } = broadcast;
+  const used = new Set(connection === null ? standbyKeys : [connection.keyId, ...standbyKeys]);
+  const cutOff = [...used].filter((keyId) => record.revokedKeys.includes(keyId));
+  for (const keyId of cutOff) publishing.revokeKey(keyId);
+  if (cutOff.length > 0) repaired.push("key_cut_off");
   if (isFalse) {
     projector.overrule(record.version, now);
     await projector.write(now);

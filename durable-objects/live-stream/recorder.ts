@@ -76,8 +76,8 @@ async function writeEntries(bucket: R2Bucket, media: MediaWindow, streamId: stri
   await bucket.put(entryKey(place, "index.m3u8"), encodeMultivariantPlaylist(multivariant));
 }
 
-function factsOf({ tracks, broadcast }: MediaWindow, streamId: string): BroadcastFacts {
-  return { ...tracks, streamId, broadcast, ended: true, nextEpoch: null };
+function factsOf({ tracks, offered, broadcast }: MediaWindow, streamId: string): BroadcastFacts {
+  return { ...tracks, tracks: offered, streamId, broadcast, ended: true, nextEpoch: null };
 }
 
 /** Every segment of a rendition, from the broadcast's first. */

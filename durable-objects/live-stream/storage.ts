@@ -1,6 +1,7 @@
 import type { ShardLedger } from "../../domain/audience/shard-ledger.ts";
 import type { ShardPlanner } from "../../domain/audience/shard-planner.ts";
 import type { BroadcastSnapshot } from "../../domain/broadcast/broadcast.ts";
+import type { ProfileName } from "../../domain/profiles.ts";
 import type { Visibility } from "../../domain/protocol/api/streams.ts";
 import { createMediaTables, loadBroadcastNumbers, MediaStorage } from "./media-storage.ts";
 
@@ -12,6 +13,8 @@ export interface StreamConfig {
   revision: number;
   title: string;
   visibility: Visibility;
+  /** What is made of an encoder's input, from its next publish on. */
+  profile: ProfileName;
   reconnectWindowSeconds: number;
   latencyMode: "low" | "standard";
   /** Seconds. */

@@ -1,25 +1,56 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../log.ts";
-import { ALIVE_EVERY_MS, type ProcessOptions, ProcessReport } from "./process-messages.ts";
+import { ALIVE_EVERY_MS, type Certificate, type ProcessOptions, type ProcessOrder, ProcessReport } from "./process-messages.ts";
+
+/** What a process tells of itself. */
+export interface ChildEvents {
+  /** It takes encoders, for the first time or again. */
+  ready(): void;
+  /** A connection that it took is gone, for whatever reason. */
+  closed(address: string): void;
+  /** It is gone and did not take this one. */
+  returned(encoder: UnreadEncoder): void;
+}
+
+/** An encoder's socket of which nothing was read. */
+export interface UnreadEncoder {
+  socket: Socket;
+  address: string;
+  /** TLS is spoken on it. */
+  secure: boolean;
+}
 
 const script = fileURLToPath(new URL("./process.ts", import.meta.url));
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
 const STABLE_AFTER_MS = 30_000;
+/** A busy machine takes its time to load a program. */
+const START_MS = 10_000;
+/** A process this long without a word is the last to get an encoder; whether it hangs is decided later. */
+const SILENT_TICKS = 3;
 
-/** Runs the ingest process and replaces it when it dies or hangs. */
+/** Runs one ingest process, hands encoders' sockets to it, and replaces it when it dies or hangs. */
 export class IngestChild {
   readonly #options: ProcessOptions;
   readonly #log: Log;
+  readonly #events: ChildEvents;
+  /** The connections that the process has, or is about to take: those are still held here too. */
+  readonly #connections = new Map<number, { address: string; untaken: UnreadEncoder | null }>();
+  #certificate: Certificate | null = null;
   #child: ChildProcess | null = null;
+  #isReady = false;
+  #silentTicks = 0;
+  #nextId = 0;
   #backoffMs = 0;
   #restart: NodeJS.Timeout | null = null;
   #isStopped = false;
 
-  constructor(options: ProcessOptions, log: Log) {
-    this.#options = { ...options };
+  constructor(options: ProcessOptions, log: Log, events: ChildEvents) {
+    this.#options = options;
     this.#log = log;
+    this.#events = events;
   }
 
   /** The living process's id; null between two lives. */
@@ -27,10 +58,39 @@ export class IngestChild {
     return this.#child?.pid ?? null;
   }
 
-  /** Resolves with the port once it accepts connections; rejects where the first start fails. Later starts take the same port. */
-  async start(): Promise<number> {
-    this.#options.port = await this.#launch();
-    return this.#options.port;
+  /** Connections that it was given and that are not gone. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  get takesEncoders(): boolean {
+    return this.#isReady;
+  }
+
+  /** It takes encoders, but has not said a word for a while. */
+  get isSilent(): boolean {
+    return this.#silentTicks >= SILENT_TICKS;
+  }
+
+  /** Resolves once it takes encoders; rejects where the first start fails. */
+  async start(): Promise<void> {
+    await this.#launch();
+  }
+
+  /** Gives the process an encoder. */
+  take(encoder: UnreadEncoder): void {
+    const id = this.#nextId++;
+    const { socket, address, secure } = encoder;
+    this.#connections.set(id, { address, untaken: encoder });
+    const order: ProcessOrder = { type: "encoder", id, address, secure };
+    // Kept open here until the process says that it has it: what is on its way to a process that dies would be lost.
+    this.#child?.send(order, socket, { keepOpen: true }, () => {});
+  }
+
+  /** For RTMPS handshakes from now on. */
+  setCertificate(certificate: Certificate): void {
+    this.#certificate = certificate;
+    if (this.#isReady) this.#order({ type: "certificate", certificate });
   }
 
   /** Kills the process; resolves when it is gone. */
@@ -45,32 +105,63 @@ export class IngestChild {
     });
   }
 
-  #launch(): Promise<number> {
+  #order(order: ProcessOrder): void {
+    // A process that died in between is reported by its exit.
+    this.#child?.send(order, () => {});
+  }
+
+  #release(id: number): void {
+    const connection = this.#connections.get(id);
+    if (!connection) return;
+    this.#connections.delete(id);
+    connection.untaken?.socket.destroy();
+    this.#events.closed(connection.address);
+  }
+
+  #confirm(id: number): void {
+    const connection = this.#connections.get(id);
+    // Closes this process's descriptor; the connection lives in the other.
+    connection?.untaken?.socket.destroy();
+    if (connection) connection.untaken = null;
+  }
+
+  #releaseAll(): void {
+    const connections = [...this.#connections.values()];
+    this.#connections.clear();
+    for (const { address, untaken } of connections) {
+      if (untaken) this.#events.returned(untaken);
+      else this.#events.closed(address);
+    }
+  }
+
+  #launch(): Promise<void> {
     const startedAt = performance.now();
     const argv = ["--max-old-space-size=512", "--disable-warning=ExperimentalWarning", script, JSON.stringify(this.#options)];
     // An empty environment: the origin's own holds tokens.
     const child = spawn(process.execPath, argv, { env: {}, stdio: ["ignore", "inherit", "inherit", "ipc"] });
     this.#child = child;
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    let isListening = false;
-    let silentTicks = 0;
+    this.#silentTicks = 0;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let wasReady = false;
     // Ticks instead of a clock: while the origin itself is held up, reports wait unread, and only one tick passes.
     const watchdog = setInterval(() => {
-      silentTicks += 1;
-      if (silentTicks * ALIVE_EVERY_MS > this.#options.limits.processSilenceMs) child.kill("SIGKILL");
+      this.#silentTicks += 1;
+      const { processSilenceMs } = this.#options.limits;
+      const patienceMs = this.#isReady ? processSilenceMs : Math.max(processSilenceMs, START_MS);
+      if (this.#silentTicks * ALIVE_EVERY_MS > patienceMs) child.kill("SIGKILL");
     }, ALIVE_EVERY_MS);
 
     child.on("message", (message) => {
-      silentTicks = 0;
+      this.#silentTicks = 0;
       const report = ProcessReport.safeParse(message).data;
-      if (report?.type === "listening") {
-        isListening = true;
-        resolve(report.port);
-      } else if (report?.type === "failed" && isListening) {
-        this.#log.warn({ code: report.code }, "ingest could not take a connection");
-      } else if (report?.type === "failed") {
-        reject(new Error(describeFailure(this.#options, report.code)));
-      }
+      if (report?.type === "taken") this.#confirm(report.id);
+      if (report?.type === "closed") this.#release(report.id);
+      if (report?.type !== "ready") return;
+      wasReady = true;
+      this.#isReady = true;
+      if (this.#certificate) this.#order({ type: "certificate", certificate: this.#certificate });
+      resolve();
+      this.#events.ready();
     });
     let isGone = false;
     const onGone = (fields: object): void => {
@@ -78,12 +169,14 @@ export class IngestChild {
       isGone = true;
       clearInterval(watchdog);
       this.#child = null;
+      this.#isReady = false;
+      this.#releaseAll();
       reject(new Error("The RTMP ingest process did not start."));
-      if (this.#isStopped || (!isListening && this.#backoffMs === 0)) return;
+      if (this.#isStopped || (!wasReady && this.#backoffMs === 0)) return;
       this.#scheduleRestart(performance.now() - startedAt, fields);
     };
     child.once("exit", (code, signal) => onGone({ code, signal }));
-    child.once("error", (error) => onGone({ error: error.message }));
+    child.on("error", (error) => onGone({ error: error.message }));
     return promise;
   }
 
@@ -98,11 +191,4 @@ export class IngestChild {
       );
     }, this.#backoffMs);
   }
-}
-
-function describeFailure({ port, bind }: ProcessOptions, code: string): string {
-  if (code === "EADDRINUSE") return `RTMP port ${port} is already in use.`;
-  if (code === "EACCES") return `RTMP port ${port} may not be opened by this user.`;
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return `This machine has no address ${bind} to take RTMP on.`;
-  return `RTMP port ${port} could not be opened (${code}).`;
 }

@@ -6,7 +6,7 @@ import type { IngestLimits } from "./limits.ts";
 import type { End } from "./link-frames.ts";
 import { OriginLink } from "./origin-link.ts";
 import { ProtocolViolation } from "./protocol-violation.ts";
-import { RtmpSession } from "./rtmp-session.ts";
+import { type PublishWish, RtmpSession } from "./rtmp-session.ts";
 
 type State =
   | { at: "negotiating" }
@@ -27,20 +27,22 @@ export class EncoderConnection {
   readonly #linkPath: string;
   readonly #limits: IngestLimits;
   readonly #log: Log;
-  readonly #openedAt = performance.now();
+  /** When the connection began, its TLS included. */
+  readonly #openedAt: number;
   #session: RtmpSession | null = null;
   #state: State = { at: "negotiating" };
   #deadline: NodeJS.Timeout;
 
-  constructor(socket: Socket, address: string, options: { linkPath: string; limits: IngestLimits; log: Log }) {
+  constructor(socket: Socket, address: string, options: { linkPath: string; limits: IngestLimits; log: Log; elapsedMs: number }) {
     this.#socket = socket;
     this.#address = address;
     this.#linkPath = options.linkPath;
     this.#limits = options.limits;
     this.#log = options.log;
+    this.#openedAt = performance.now() - options.elapsedMs;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 5_000);
-    this.#deadline = setTimeout(() => this.#onHandshakeDeadline(), this.#limits.handshakeMs);
+    this.#deadline = setTimeout(() => this.#onHandshakeDeadline(), Math.max(0, this.#limits.handshakeMs - options.elapsedMs));
     socket.on("data", (bytes) => this.#onData(bytes));
     socket.on("error", () => {});
     socket.on("end", () => this.#close({ reason: "connection_lost", message: null }));
@@ -65,7 +67,7 @@ export class EncoderConnection {
     return new RtmpSession(
       {
         output: (bytes) => this.#output(bytes),
-        publish: (request) => this.#ask(request),
+        publish: (wish) => this.#ask(wish),
         badName: (words) => this.#sendAway("NetStream.Publish.BadName", words, { reason: "connection_lost", message: words }),
         tag: (tag, isMedia) => this.#onTag(tag, isMedia),
         unpublish: () => this.#close({ reason: "unpublished", message: null }, "politely"),
@@ -79,13 +81,21 @@ export class EncoderConnection {
     else if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  #ask(request: { streamKey: string; software: string | null }): void {
+  #ask(wish: PublishWish): void {
     if (this.#state.at !== "negotiating") return;
-    const hello = { id: this.#id, stream_key: request.streamKey, remote_address: this.#address, software: request.software };
+    const hello = {
+      id: this.#id,
+      stream_key: wish.streamKey,
+      remote_address: this.#address,
+      software: wish.software,
+      backup: wish.backup,
+      can_reconnect: wish.canReconnect,
+    };
     const link = new OriginLink(this.#linkPath, hello, {
       accept: () => this.#accept(),
       refuse: (words) => this.#sendAway("NetStream.Publish.BadName", words, { reason: "connection_lost", message: words }),
       stop: (words) => this.#sendAway("NetStream.Failed", words, { reason: "connection_lost", message: words }),
+      reconnect: (words) => this.#session?.requestReconnect(words),
       lost: () => this.#sendAway("NetStream.Failed", "The origin is not available.", { reason: "connection_lost", message: null }),
     });
     this.#state = { at: "asking", link, held: [], heldBytes: 0 };

@@ -3,20 +3,27 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
-import { IngestChild } from "./child-process.ts";
+import { CertificateFiles, type CertificatePaths } from "./certificate-files.ts";
+import { type ChildEvents, IngestChild } from "./child-process.ts";
+import { FrontDoor } from "./front-door.ts";
 import { defaultLimits, type IngestLimits } from "./limits.ts";
 import { type LinkedPublication, type Publication, receivePublication } from "./publication.ts";
 
 export interface IngestOptions {
   /** 0 takes any free port. */
   rtmpPort: number;
+  /** RTMP over TLS beside it; not offered by default. */
+  rtmps?: ({ port: number } & CertificatePaths) | null;
   /** The address to listen on; all of them by default. */
   bind?: string;
+  /** How many processes share the encoders; 1 by default. */
+  processes?: number;
   /** Where the socket between the processes lives, in a directory of its own. */
   runDirectory: string;
   log: Log;
-  /** For the ingest process's own log; `info` by default. */
+  /** For the ingest processes' own log; `info` by default. */
   logLevel?: string;
+  /** `connections` and `connectionsPerAddress` count over all processes. */
   limits?: Partial<IngestLimits>;
   /** Called for each encoder that wants to publish; answer with `accept` or `refuse`. */
   onPublication(publication: Publication): void;
@@ -26,50 +33,67 @@ export interface IngestOptions {
 const LONGEST_SOCKET_PATH = 100;
 const FAREWELL_MS = 500;
 
-/** Takes RTMP publishes through a supervised process of its own. */
+/** Takes RTMP publishes through supervised processes of its own. */
 export class Ingest {
   readonly #options: IngestOptions;
   readonly #limits: IngestLimits;
   readonly #publications = new Set<LinkedPublication>();
   #directory: string | null = null;
   #server: Server | null = null;
-  #child: IngestChild | null = null;
+  #children: IngestChild[] = [];
+  #door: FrontDoor | null = null;
+  #certificate: CertificateFiles | null = null;
 
   constructor(options: IngestOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
   }
 
-  /** The ingest process's id; null while there is none. */
-  get pid(): number | null {
-    return this.#child?.pid ?? null;
+  /** Ids of the ingest processes that live. */
+  get pids(): number[] {
+    return this.#children.map(({ pid }) => pid).filter((pid) => pid !== null);
   }
 
-  /** Resolves when the RTMP port accepts. Rejects, with words for an operator, where it can't. */
-  async start(): Promise<{ port: number }> {
-    this.#directory = await createPrivateDirectory(this.#options.runDirectory);
+  /** The first ingest process's id; null while there is none. */
+  get pid(): number | null {
+    return this.#children[0]?.pid ?? null;
+  }
+
+  /** Resolves when the ports accept. Rejects, with words for an operator, where they can't. */
+  async start(): Promise<{ port: number; rtmpsPort: number | null }> {
+    const { rtmpPort, rtmps = null, bind, processes = 1, runDirectory, log, logLevel = "info" } = this.#options;
+    this.#directory = await createPrivateDirectory(runDirectory);
     const linkPath = join(this.#directory, "s");
     try {
       this.#server = await this.#listen(linkPath);
-      this.#child = new IngestChild(
-        {
-          port: this.#options.rtmpPort,
-          bind: this.#options.bind ?? null,
-          linkPath,
-          logLevel: this.#options.logLevel ?? "info",
-          limits: this.#limits,
-        },
-        this.#options.log,
-      );
-      return { port: await this.#child.start() };
+      const options = { linkPath, logLevel, limits: this.#limits };
+      const events: ChildEvents = {
+        ready: () => this.#door?.serveWaiting(),
+        closed: (address) => this.#door?.release(address),
+        returned: (encoder) => this.#door?.dispatch(encoder),
+      };
+      this.#children = Array.from({ length: processes }, () => new IngestChild(options, log, events));
+      this.#door = new FrontDoor(this.#children, this.#limits, log);
+      // Before the processes: a port that is taken is known at once, and connections wait for a process.
+      const port = await this.#door.listen(rtmpPort, bind, false);
+      const rtmpsPort = rtmps === null ? null : await this.#startSecure(this.#door, rtmps);
+      await Promise.all(this.#children.map((child) => child.start()));
+      return { port, rtmpsPort };
     } catch (error) {
       await this.stop();
       throw error;
     }
   }
 
-  /** Ends all publishes, kills the ingest process and removes what it left; resolves when nothing of it runs. */
+  /** Reads the certificate's files now instead of within seconds. One that is no good is logged, and the old one stays. */
+  async reloadCertificate(): Promise<void> {
+    await this.#certificate?.reload();
+  }
+
+  /** Ends all publishes, kills the ingest processes and removes what they left; resolves when nothing of them runs. */
   async stop(): Promise<void> {
+    this.#door?.close();
+    this.#certificate?.stop();
     const ended = [...this.#publications].map((publication) => {
       publication.dismiss("The origin is shutting down.");
       return publication.ended;
@@ -80,9 +104,21 @@ export class Ingest {
       await Promise.race([Promise.all(ended), patience.promise]);
       clearTimeout(timer);
     }
-    await this.#child?.stop();
+    await Promise.all(this.#children.map((child) => child.stop()));
     this.#server?.close();
     if (this.#directory) await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async #startSecure(door: FrontDoor, rtmps: { port: number } & CertificatePaths): Promise<number> {
+    this.#certificate = new CertificateFiles(rtmps, this.#options.log, (certificate) => {
+      for (const child of this.#children) child.setCertificate(certificate);
+    });
+    try {
+      await this.#certificate.start();
+    } catch (error) {
+      throw new Error(`RTMPS can't be offered: ${error instanceof Error ? error.message : error}.`);
+    }
+    return door.listen(rtmps.port, this.#options.bind, true);
   }
 
   #listen(path: string): Promise<Server> {

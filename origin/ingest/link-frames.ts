@@ -2,9 +2,9 @@ import { z } from "zod";
 
 /**
  * The frames between the ingest process and the origin: type (1 byte), length (4 bytes, big endian), payload.
- * One link carries one publish. The ingest sends `hello`, `media` and `end`; the origin answers `accept`, `refuse` and `stop`.
+ * One link carries one publish. The ingest sends `hello`, `media` and `end`; the origin answers `accept`, `refuse`, `stop` and `reconnect`.
  */
-export const FrameType = { hello: 1, media: 2, end: 3, accept: 4, refuse: 5, stop: 6 } as const;
+export const FrameType = { hello: 1, media: 2, end: 3, accept: 4, refuse: 5, stop: 6, reconnect: 7 } as const;
 
 /** The payload of `hello`, as JSON. The only place where the stream key travels. */
 export const Hello = z.object({
@@ -12,6 +12,8 @@ export const Hello = z.object({
   stream_key: z.string().min(1).max(256),
   remote_address: z.string().max(64),
   software: z.string().max(128).nullable(),
+  backup: z.boolean(),
+  can_reconnect: z.boolean(),
 });
 export type Hello = z.infer<typeof Hello>;
 
@@ -22,7 +24,7 @@ export const End = z.object({
 });
 export type End = z.infer<typeof End>;
 
-/** The payload of `refuse` and `stop`, as JSON. */
+/** The payload of `refuse`, `stop` and `reconnect`, as JSON. */
 export const Words = z.object({ message: z.string().max(300) });
 
 const HEADER = 5;

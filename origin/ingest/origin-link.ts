@@ -6,6 +6,7 @@ export interface OriginAnswers {
   accept(): void;
   refuse(words: string): void;
   stop(words: string): void;
+  reconnect(words: string): void;
   /** The link is gone, or never came up. Not called after `end`. */
   lost(): void;
 }
@@ -26,6 +27,7 @@ export class OriginLink {
       if (type === FrameType.accept) answers.accept();
       else if (type === FrameType.refuse) answers.refuse(parseWords(payload));
       else if (type === FrameType.stop) answers.stop(parseWords(payload));
+      else if (type === FrameType.reconnect) answers.reconnect(parseWords(payload));
     });
     socket.on("data", (bytes) => {
       try {

@@ -15,12 +15,18 @@ export interface Publication {
   readonly remoteAddress: string;
   /** What the encoder calls itself. */
   readonly software: string | null;
+  /** It asked to stand by for another encoder of its key (`KEY?backup=1`). */
+  readonly backup: boolean;
+  /** The encoder announced that it follows a reconnect request (Enhanced RTMP). */
+  readonly canReconnect: boolean;
   /** Lets the encoder start. To be answered within `decisionMs`, else the encoder is refused. */
   accept(): void;
   /** Sends the encoder away with the reason, before `accept`. */
   refuse(message: string): void;
   /** Ends an accepted publish; the encoder gets the reason. `media` ends at once. */
   stop(message: string): void;
+  /** Asks an accepted encoder to connect anew, which it does at a moment of its own; without effect where it can't. */
+  requestReconnect(message: string): void;
   /** An FLV stream after `accept`; it ends, never fails, with the publish. At most `unreadMedia` bytes may wait in it. */
   readonly media: Readable;
   /** Settles once and never rejects; after `refuse` and `stop` it is `connection_lost` with their message. */
@@ -64,6 +70,12 @@ export class LinkedPublication implements Publication {
   get software(): string | null {
     return this.#hello.software;
   }
+  get backup(): boolean {
+    return this.#hello.backup;
+  }
+  get canReconnect(): boolean {
+    return this.#hello.can_reconnect;
+  }
 
   accept(): void {
     if (this.#state !== "pending") return;
@@ -77,6 +89,11 @@ export class LinkedPublication implements Publication {
 
   stop(message: string): void {
     if (this.#state === "accepted") this.#dismiss(FrameType.stop, message);
+  }
+
+  requestReconnect(message: string): void {
+    if (this.#state !== "accepted" || !this.canReconnect) return;
+    this.#link.write(encodeWords(FrameType.reconnect, message));
   }
 
   /** `refuse` or `stop`, whichever applies. */
@@ -101,7 +118,7 @@ export class LinkedPublication implements Publication {
     this.#state = "dismissed";
     this.#dismissal = words;
     this.media.push(null);
-    this.#link.write(encodeJsonFrame(type, { message: words.slice(0, 300) }));
+    this.#link.write(encodeWords(type, words));
     const patience = setTimeout(() => this.#link.destroy(), CLOSING_MS);
     this.#link.once("close", () => clearTimeout(patience));
   }
@@ -113,6 +130,10 @@ export class LinkedPublication implements Publication {
     this.#settle(this.#dismissal === null ? end : { reason: "connection_lost", message: this.#dismissal });
     this.#link.end();
   }
+}
+
+function encodeWords(type: number, message: string): Buffer {
+  return encodeJsonFrame(type, { message: message.slice(0, 300) });
 }
 
 /** Reads a fresh link up to its `hello`, then hands the publication over. A link that breaks the framing is destroyed. */

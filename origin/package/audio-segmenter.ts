@@ -1,5 +1,6 @@
 import { type AudioCadence, SEGMENT_SLACK_SECONDS } from "./cadence.ts";
-import { type CutTarget, OpenSegment } from "./open-segment.ts";
+import type { FollowingCutTarget } from "./following-segmenter.ts";
+import { OpenSegment } from "./open-segment.ts";
 import type { Sample } from "./sample.ts";
 
 /**
@@ -11,6 +12,8 @@ export class AudioSegmenter {
   readonly #frameSeconds: number;
   readonly #cadence: AudioCadence;
   readonly #open: OpenSegment;
+  readonly #target: FollowingCutTarget;
+  #msn: number;
   /** Longest segment, seconds. */
   readonly #limit: number;
   #boundaries: number[] = [];
@@ -23,11 +26,13 @@ export class AudioSegmenter {
   /** `frameTicks` of the track's timescale; `targetDuration` in seconds; `nextMsn` numbers the first segment. */
   constructor(
     track: { timescale: number; frameTicks: number; cadence: AudioCadence; targetDuration: number; nextMsn: number },
-    target: CutTarget,
+    target: FollowingCutTarget,
   ) {
     this.#timescale = track.timescale;
     this.#frameSeconds = track.frameTicks / track.timescale;
     this.#cadence = track.cadence;
+    this.#target = target;
+    this.#msn = track.nextMsn;
     this.#limit = track.targetDuration + SEGMENT_SLACK_SECONDS + this.#frameSeconds / 2;
     this.#open = new OpenSegment({ timescale: track.timescale, partTarget: track.cadence.partTarget, msn: track.nextMsn }, target);
   }
@@ -69,7 +74,7 @@ export class AudioSegmenter {
   #cut(sample: Sample): void {
     const time = sample.dts / this.#timescale;
     for (let next = this.#boundaries[0]; next !== undefined && time >= next - this.#frameSeconds / 2; next = this.#boundaries[0]) {
-      if (this.#segmentStart !== null) this.#open.closeSegment();
+      if (this.#segmentStart !== null) this.#close(this.#segmentStart, next);
       this.#boundaries.shift();
       this.#segmentStart = next;
       this.#nextGrid = 1;
@@ -84,6 +89,13 @@ export class AudioSegmenter {
     this.#open.add({ ...sample, duration: Math.min(sample.duration, Math.floor(left * this.#timescale)) });
     // The next frame's time is known: viewers need not wait for it.
     if (this.#partEndsBefore((sample.dts + sample.duration) / this.#timescale, this.#segmentStart)) this.#open.closePart();
+  }
+
+  #close(start: number, until: number): void {
+    const missing = this.#open.isEmpty;
+    this.#open.closeSegment();
+    if (missing) this.#target.onMissing({ msn: this.#msn, start, duration: until - start });
+    this.#msn += 1;
   }
 
   #partEndsBefore(time: number, segmentStart: number): boolean {

@@ -11,6 +11,8 @@ export interface CadenceInput {
   declared: Declared | null;
   /** Frames per second as the encoder announced them; null where it said nothing. */
   announcedFrameRate: number | null;
+  /** Seconds between IDRs where it is we who make them; null otherwise. */
+  keyInterval: number | null;
 }
 
 /** Timing that is fixed before anything is published, and never changes within a broadcast (PL1). */
@@ -93,6 +95,7 @@ export class CadenceProbe {
   }
 
   #keyInterval(first: ObservedFrame, framesPerSecond: number): number | null {
+    if (this.#input.keyInterval !== null) return this.#input.keyInterval;
     if (typeof this.#encoderKeyInterval === "number") return this.#encoderKeyInterval / framesPerSecond;
     return this.#secondIdr === null ? null : this.#secondIdr - first.time;
   }

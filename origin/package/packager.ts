@@ -1,17 +1,14 @@
 import type { Declared, Track } from "../../domain/protocol/origin-link.ts";
 import { AudioClock } from "./audio-clock.ts";
 import { AudioSegmenter } from "./audio-segmenter.ts";
-import { BoxSplitter } from "./boxes.ts";
 import { CadenceProbe, computeAudioCadence, type VideoCadence } from "./cadence.ts";
-import { parseFragment } from "./fragment.ts";
-import { type AudioInit, parseInit, type VideoInit } from "./init.ts";
-import { InputChanged } from "./input-changed.ts";
-import { isIdr, x264KeyInterval } from "./nal.ts";
+import { FollowingSegmenter } from "./following-segmenter.ts";
+import type { AudioInit, VideoInit } from "./init.ts";
 import type { Sample } from "./sample.ts";
 import { TrackWriter } from "./track-writer.ts";
 import { VideoSegmenter } from "./video-segmenter.ts";
 
-/** What one encoder connection becomes. Bytes are the caller's to keep. */
+/** What one epoch becomes. Bytes are the caller's to keep. */
 export interface PackagerSink {
   /** Once, before any init or part. */
   onTracks(tracks: { target_duration: number; renditions: Track[] }): void;
@@ -21,6 +18,8 @@ export interface PackagerSink {
   onPart(part: PackagedPart): void;
   /** After the last part of the segment; `bytes` is their concatenation (CM1). */
   onSegment(segment: PackagedSegment): void;
+  /** A rendition has nothing for a segment that the others have (PL12). In order with its segments. */
+  onGap(gap: PackagedGap): void;
   /** For the broadcaster, in words. */
   onWarning(message: string): void;
 }
@@ -45,6 +44,9 @@ export interface PackagedSegment {
   bytes: Uint8Array;
 }
 
+/** A segment that a rendition does not have; `start` and `duration` as in a segment. */
+export type PackagedGap = Omit<PackagedSegment, "bytes">;
+
 /** What the encoder says of itself in `onMetaData`; null where it does not. */
 export interface EncoderMetadata {
   width: number | null;
@@ -58,42 +60,45 @@ export interface EncoderMetadata {
 
 /** Which tracks there are, and what timing the broadcast asks for or has declared before; targets in seconds. */
 export interface PackagerOptions {
-  video: boolean;
-  audio: boolean;
+  /** The video renditions; the first one's key frames say where all are cut. `bandwidth` in bits per second, 0 where it is not known. */
+  videos: readonly { name: string; bandwidth: number }[];
+  audio: { bandwidth: number } | null;
   /** Number of the first segment, in every rendition. */
   nextMsn: number;
   segmentTarget: number;
   partTarget: number;
   declared: Declared | null;
-  metadata: EncoderMetadata | null;
+  /** Frames per second as announced; null where nothing was. */
+  frameRate: number | null;
+  /** Seconds between IDRs where it is we who make them; null otherwise. */
+  keyInterval: number | null;
 }
 
-/** Rendition name of the video as the encoder sent it. */
-export const VIDEO_RENDITION = "source";
 /** Rendition name of the audio. */
 export const AUDIO_RENDITION = "audio";
 
 const MAX_HELD_FRAMES = 6000;
 
-/** One track's byte stream from FFmpeg on its way to samples. */
-interface TrackInput {
-  splitter: BoxSplitter;
-  moov: Buffer | null;
-  moof: Buffer | null;
+interface VideoTrackState {
+  name: string;
+  bandwidth: number;
+  init: VideoInit | null;
+  held: Sample[];
+  segmenter: VideoSegmenter | FollowingSegmenter | null;
 }
 
-/** Turns FFmpeg's single-frame fragments into parts and segments. Holds everything back until the cadence is decided. Errors mean that the input is unusable. */
+/**
+ * Turns the frames of an epoch's renditions into parts and segments, all cut at the same times. Holds everything back until every rendition
+ * is known and the cadence is decided. Errors mean that the input is unusable.
+ */
 export class Packager {
   readonly #options: PackagerOptions;
   readonly #sink: PackagerSink;
   readonly #probe: CadenceProbe;
-  readonly #inputs = { video: newInput(), audio: newInput() };
-  #videoInit: VideoInit | null = null;
+  readonly #videos: VideoTrackState[];
   #audioInit: AudioInit | null = null;
   #audioClock: AudioClock | null = null;
-  #heldVideo: Sample[] = [];
   #heldAudio: Sample[] = [];
-  #videoSegmenter: VideoSegmenter | null = null;
   #audioSegmenter: AudioSegmenter | null = null;
   /** Presentation time that segment starts count from, seconds. */
   #origin: number | null = null;
@@ -104,35 +109,58 @@ export class Packager {
   constructor(options: PackagerOptions, sink: PackagerSink) {
     this.#options = options;
     this.#sink = sink;
-    const { segmentTarget, partTarget, declared, metadata } = options;
-    const input = { segmentTarget, partTarget, declared, announcedFrameRate: metadata?.frameRate ?? null };
-    this.#probe = new CadenceProbe(input, VIDEO_RENDITION);
+    this.#videos = options.videos.map((video) => ({ ...video, init: null, held: [], segmenter: null }));
+    const { segmentTarget, partTarget, declared, frameRate, keyInterval } = options;
+    const input = { segmentTarget, partTarget, declared, announcedFrameRate: frameRate, keyInterval };
+    this.#probe = new CadenceProbe(input, options.videos[0]?.name ?? "");
   }
 
   /** Frames that could not be put on the timeline. */
   get dropped(): number {
-    return (this.#videoSegmenter?.dropped ?? 0) + (this.#audioSegmenter?.leftOut ?? 0);
+    const videos = this.#videos.reduce((sum, { segmenter }) => sum + (segmenter?.dropped ?? 0), 0);
+    return videos + (this.#audioSegmenter?.leftOut ?? 0) + (this.#audioClock?.dropped ?? 0);
   }
 
-  /** FFmpeg's output of the video. Throws `InputChanged` or an Error. */
-  pushVideo(bytes: Uint8Array): void {
-    for (const sample of this.#samples("video", bytes)) this.#onVideo(sample);
+  /** The encoder's own limit on the distance between the first rendition's IDRs, in frames. */
+  hint(keyInterval: number | "infinite" | null): void {
+    this.#probe.hint(keyInterval);
   }
 
-  /** FFmpeg's output of the audio. Throws `InputChanged` or an Error. */
-  pushAudio(bytes: Uint8Array): void {
-    for (const sample of this.#samples("audio", bytes)) {
-      const frame = this.#audioClock?.push(sample) ?? null;
-      if (frame !== null) this.#onAudio(frame);
+  /** A rendition's init segment; once for each, before its first frame. */
+  start(rendition: string, init: VideoInit | AudioInit): void {
+    if (init.kind === "audio") {
+      this.#audioInit = init;
+      this.#audioClock = new AudioClock({ timescale: init.timescale, frameTicks: frameTicks(init) });
+    } else {
+      const video = this.#videos.find(({ name }) => name === rendition);
+      if (video !== undefined) video.init = init;
     }
+    this.#startIfReady(false);
   }
 
-  /** A new FFmpeg takes over: what the old one left unfinished is forgotten, what it had already delivered is dropped when it comes again. */
-  restart(): void {
-    for (const input of [this.#inputs.video, this.#inputs.audio]) {
-      input.splitter = new BoxSplitter();
-      input.moof = null;
+  /** The next frame of a video rendition, in decode order; `key` must be true for real IDRs only. */
+  pushVideo(rendition: string, sample: Sample): void {
+    const video = this.#videos.find(({ name }) => name === rendition);
+    if (video?.init == null) return;
+    if (video.segmenter !== null) {
+      video.segmenter.push(sample);
+      if (video === this.#videos[0]) this.#advance();
+      return;
     }
+    const last = video.held.at(-1);
+    if (last === undefined ? !sample.key : sample.dts <= last.dts) return;
+    video.held.push(sample);
+    if (video.held.length > MAX_HELD_FRAMES) throw new Error("not all renditions came");
+    if (video !== this.#videos[0]) return;
+    const { timescale } = video.init;
+    this.#probe.observe({ time: sample.dts / timescale, duration: sample.duration / timescale, idr: sample.key });
+    this.#startIfReady(false);
+  }
+
+  /** The next audio frame; its time is made exact here, its duration need not be right. */
+  pushAudio(sample: Sample): void {
+    const frame = this.#audioClock?.push(sample) ?? null;
+    if (frame !== null) this.#onAudio(frame);
   }
 
   /** Cuts everything that is still open into short parts and segments. Nothing may be pushed afterwards. */
@@ -142,61 +170,8 @@ export class Packager {
     const last = this.#audioClock?.end() ?? null;
     if (last !== null) this.#onAudio(last);
     this.#startIfReady(true);
-    this.#videoSegmenter?.end();
+    for (const { segmenter } of this.#videos) segmenter?.end();
     this.#audioSegmenter?.end();
-  }
-
-  #samples(track: "video" | "audio", bytes: Uint8Array): Sample[] {
-    const input = this.#inputs[track];
-    const samples: Sample[] = [];
-    for (const box of input.splitter.push(bytes)) {
-      if (box.type === "moov") this.#onMoov(track, input, box.bytes);
-      else if (box.type === "moof") input.moof = box.bytes;
-      else if (box.type === "mdat") {
-        if (input.moof === null || input.moov === null) throw new Error("media came before its header");
-        samples.push(...parseFragment(input.moof, box.bytes));
-        input.moof = null;
-      }
-    }
-    return samples;
-  }
-
-  #onMoov(track: "video" | "audio", input: TrackInput, moov: Buffer): void {
-    if (input.moov !== null) {
-      if (!input.moov.equals(moov)) throw new InputChanged(`the encoder changed its ${track} format`);
-      return;
-    }
-    input.moov = moov;
-    const init = parseInit(moov);
-    if (init.kind !== track) throw new Error(`expected a ${track} track, got ${init.codec}`);
-    if (init.kind === "video") this.#videoInit = init;
-    else {
-      this.#audioInit = init;
-      this.#audioClock = new AudioClock({ timescale: init.timescale, frameTicks: frameTicks(init) });
-    }
-    this.#startIfReady(false);
-  }
-
-  #onVideo(sample: Sample): void {
-    const init = this.#videoInit;
-    if (init === null) return;
-    const idr = isIdr(sample.data, init.lengthSize);
-    const frame = { ...sample, key: idr, recovery: sample.key && !idr };
-    if (this.#videoSegmenter !== null) {
-      this.#videoSegmenter.push(frame);
-      this.#audioSegmenter?.advance(this.#videoSegmenter.decidedUntil);
-      return;
-    }
-    if (this.#heldVideo.length === 0) {
-      if (!idr) return;
-      this.#probe.hint(x264KeyInterval(sample.data, init.lengthSize));
-    }
-    const last = this.#heldVideo.at(-1);
-    if (last !== undefined && frame.dts <= last.dts) return;
-    this.#heldVideo.push(frame);
-    if (this.#heldVideo.length > MAX_HELD_FRAMES) throw new Error("the audio header did not come");
-    this.#probe.observe({ time: frame.dts / init.timescale, duration: frame.duration / init.timescale, idr });
-    this.#startIfReady(false);
   }
 
   #onAudio(frame: Sample): void {
@@ -208,7 +183,7 @@ export class Packager {
       this.#startIfReady(false);
       return;
     }
-    if (!this.#options.video) this.#ownBoundaries((frame.dts + frame.duration) / init.timescale);
+    if (this.#videos.length === 0) this.#ownBoundaries((frame.dts + frame.duration) / init.timescale);
     this.#audioSegmenter?.push(frame);
   }
 
@@ -221,61 +196,92 @@ export class Packager {
     this.#audioSegmenter?.advance(until);
   }
 
+  /** The others may be cut as far as the first video rendition has been. */
+  #advance(): void {
+    const [leader, ...followers] = this.#videos;
+    if (!(leader?.segmenter instanceof VideoSegmenter)) return;
+    const { decidedUntil } = leader.segmenter;
+    for (const { segmenter } of followers) if (segmenter instanceof FollowingSegmenter) segmenter.advance(decidedUntil);
+    this.#audioSegmenter?.advance(decidedUntil);
+  }
+
   #startIfReady(ended: boolean): void {
     if (this.#started) return;
-    const { video, audio, declared, segmentTarget, partTarget, nextMsn } = this.#options;
-    const [videoInit, audioInit] = [this.#videoInit, this.#audioInit];
-    if ((video && videoInit === null) || (audio && audioInit === null)) return;
-    const cadence = video ? this.#probe.decide(ended) : null;
+    const { audio, declared, segmentTarget, partTarget } = this.#options;
+    const audioInit = this.#audioInit;
+    const isKnown = this.#videos.every(({ init }) => init !== null) && (audio === null || audioInit !== null);
+    if (!isKnown && !ended) return;
+    const hasVideo = this.#videos.length > 0;
+    const cadence = hasVideo ? this.#probe.decide(ended) : null;
     const firstAudio = this.#heldAudio[0];
-    if (video ? cadence === null : firstAudio === undefined) return;
+    if (hasVideo ? cadence === null : firstAudio === undefined) return;
     this.#started = true;
 
     const targetDuration = cadence?.targetDuration ?? declared?.target_duration ?? Math.max(1, Math.round(segmentTarget));
     const renditions: Track[] = [];
-    if (videoInit !== null && cadence !== null) renditions.push(videoTrack(videoInit, cadence, this.#options.metadata));
-    if (audioInit !== null) {
-      const audioCadence = computeAudioCadence({
-        nominalPart: cadence?.nominalPart ?? partTarget,
-        frameSeconds: frameTicks(audioInit) / audioInit.timescale,
-        declaredPartTarget: declared?.part_targets[AUDIO_RENDITION] ?? null,
-      });
-      renditions.push(audioTrack(audioInit, audioCadence.partTarget, this.#options.metadata));
+    for (const { init, name, bandwidth } of this.#videos) {
+      if (init !== null && cadence !== null) renditions.push(videoTrack(name, init, this.#cadenceOf(name, cadence), bandwidth));
+    }
+    const audioCadence =
+      audioInit === null
+        ? null
+        : computeAudioCadence({
+            nominalPart: cadence?.nominalPart ?? partTarget,
+            frameSeconds: frameTicks(audioInit) / audioInit.timescale,
+            declaredPartTarget: declared?.part_targets[AUDIO_RENDITION] ?? null,
+          });
+    if (audioInit !== null && audioCadence !== null) {
+      renditions.push(audioTrack(audioInit, audioCadence.partTarget, audio?.bandwidth ?? 0));
       const { timescale } = audioInit;
       this.#audioSegmenter = new AudioSegmenter(
-        { timescale, frameTicks: frameTicks(audioInit), cadence: audioCadence, targetDuration, nextMsn },
+        { timescale, frameTicks: frameTicks(audioInit), cadence: audioCadence, targetDuration, nextMsn: this.#options.nextMsn },
         this.#writer(AUDIO_RENDITION, audioInit),
       );
     }
     this.#sink.onTracks({ target_duration: targetDuration, renditions });
-    if (videoInit !== null) this.#sink.onInit(VIDEO_RENDITION, videoInit.bytes);
+    for (const { name, init } of this.#videos) if (init !== null) this.#sink.onInit(name, init.bytes);
     if (audioInit !== null) this.#sink.onInit(AUDIO_RENDITION, audioInit.bytes);
-    if (videoInit !== null && cadence !== null) this.#startVideo(videoInit, cadence);
+    if (cadence !== null) this.#startVideos(cadence);
     else if (audioInit !== null && firstAudio !== undefined) this.#origin = firstAudio.dts / audioInit.timescale;
     const heldAudio = this.#heldAudio;
     this.#heldAudio = [];
     for (const frame of heldAudio) this.#onAudio(frame);
   }
 
-  #startVideo(init: VideoInit, cadence: VideoCadence): void {
-    const writer = this.#writer(VIDEO_RENDITION, init);
-    const segmenter = new VideoSegmenter(
-      { timescale: init.timescale, cadence, segmentTarget: this.#options.segmentTarget, nextMsn: this.#options.nextMsn },
+  /** A rendition keeps the part target that the broadcast declared for it (PL1). */
+  #cadenceOf(rendition: string, cadence: VideoCadence): VideoCadence {
+    const partTarget = this.#options.declared?.part_targets[rendition];
+    return partTarget === undefined ? cadence : { ...cadence, partTarget };
+  }
+
+  #startVideos(cadence: VideoCadence): void {
+    const { nextMsn, segmentTarget } = this.#options;
+    const [leader, ...followers] = this.#videos;
+    for (const video of followers) {
+      if (video.init === null) continue;
+      const track = { timescale: video.init.timescale, cadence: this.#cadenceOf(video.name, cadence), nextMsn };
+      video.segmenter = new FollowingSegmenter(track, this.#writer(video.name, video.init));
+    }
+    if (leader?.init == null) return;
+    const writer = this.#writer(leader.name, leader.init);
+    leader.segmenter = new VideoSegmenter(
+      { timescale: leader.init.timescale, cadence, segmentTarget, nextMsn },
       {
         onPart: (part) => writer.onPart(part),
         onSegment: (segment) => writer.onSegment(segment),
-        onBoundary: (time) => {
-          this.#origin ??= time;
-          this.#audioSegmenter?.boundary(time);
-        },
+        onBoundary: (time) => this.#onBoundary(time, followers),
         onWarning: (message) => this.#sink.onWarning(message),
       },
     );
-    this.#videoSegmenter = segmenter;
-    const held = this.#heldVideo;
-    this.#heldVideo = [];
-    for (const sample of held) segmenter.push(sample);
-    this.#audioSegmenter?.advance(segmenter.decidedUntil);
+    for (const { held, segmenter } of this.#videos) for (const sample of held) segmenter?.push(sample);
+    for (const video of this.#videos) video.held = [];
+    this.#advance();
+  }
+
+  #onBoundary(time: number, followers: readonly VideoTrackState[]): void {
+    this.#origin ??= time;
+    for (const { segmenter } of followers) if (segmenter instanceof FollowingSegmenter) segmenter.boundary(time);
+    this.#audioSegmenter?.boundary(time);
   }
 
   #writer(rendition: string, init: VideoInit | AudioInit): TrackWriter {
@@ -283,35 +289,31 @@ export class Packager {
   }
 }
 
-function newInput(): TrackInput {
-  return { splitter: new BoxSplitter(), moov: null, moof: null };
-}
-
 /** Ticks of one coded frame; with SBR the timescale may count samples twice as fine as the core coder. */
 function frameTicks(init: AudioInit): number {
   return Math.round((init.config.frameLength * init.timescale) / init.config.coreSampleRate);
 }
 
-function videoTrack(init: VideoInit, cadence: VideoCadence, metadata: EncoderMetadata | null): Track {
+function videoTrack(name: string, init: VideoInit, cadence: VideoCadence, bandwidth: number): Track {
   return {
     kind: "video",
-    name: VIDEO_RENDITION,
+    name,
     codec: init.codec,
     part_target: cadence.partTarget,
-    bandwidth: metadata?.videoBitrate ?? 0,
+    bandwidth,
     width: init.width,
     height: init.height,
     frame_rate: cadence.frameRate === null ? null : Math.round(cadence.frameRate * 1000) / 1000,
   };
 }
 
-function audioTrack(init: AudioInit, partTarget: number, metadata: EncoderMetadata | null): Track {
+function audioTrack(init: AudioInit, partTarget: number, bandwidth: number): Track {
   return {
     kind: "audio",
     name: AUDIO_RENDITION,
     codec: init.codec,
     part_target: partTarget,
-    bandwidth: metadata?.audioBitrate ?? 0,
+    bandwidth,
     channels: init.config.channels,
     sample_rate: init.config.sampleRate,
   };

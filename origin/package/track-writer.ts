@@ -1,9 +1,10 @@
 import { encodeChunk } from "./chunk.ts";
-import type { CutPart, CutSegment, CutTarget } from "./open-segment.ts";
+import type { FollowingCutTarget } from "./following-segmenter.ts";
+import type { CutPart, CutSegment } from "./open-segment.ts";
 import type { PackagerSink } from "./packager.ts";
 
 /** Writes what a segmenter cut as bytes, and keeps a segment's parts until the segment is whole. */
-export class TrackWriter implements CutTarget {
+export class TrackWriter implements FollowingCutTarget {
   readonly #rendition: string;
   readonly #trackId: number;
   readonly #origin: () => number;
@@ -32,5 +33,9 @@ export class TrackWriter implements CutTarget {
     this.#parts = [];
     const { msn, duration, start } = segment;
     this.#sink.onSegment({ rendition: this.#rendition, msn, duration, start: start - this.#origin(), bytes });
+  }
+
+  onMissing({ msn, start, duration }: { msn: number; start: number; duration: number }): void {
+    this.#sink.onGap({ rendition: this.#rendition, msn, duration, start: start - this.#origin() });
   }
 }

@@ -1,7 +1,6 @@
-import { SEGMENT_SLACK_SECONDS, type VideoCadence } from "./cadence.ts";
-import { ROUNDING_SECONDS } from "./frame-rate.ts";
-import { type CutTarget, OpenSegment } from "./open-segment.ts";
+import type { CutTarget } from "./open-segment.ts";
 import type { Sample } from "./sample.ts";
+import { type CutTrack, VideoCutter } from "./video-cutter.ts";
 
 /** Where the video segmenter reports to, besides the cut parts and segments. */
 export interface VideoCutTarget extends CutTarget {
@@ -10,89 +9,65 @@ export interface VideoCutTarget extends CutTarget {
   onWarning(message: string): void;
 }
 
-const EPSILON_SECONDS = 1e-6;
-const SHORTEST_PART = 0.85;
 const EARLY_SECONDS = 0.05;
 const REMEMBERED_KEY_INTERVALS = 8;
 
-/** Cuts H.264 frames into parts and segments (PL3, PL4, CM3). Samples' `key` must be true for real IDRs only. */
+/** Cuts the frames of the video that the others follow into parts and segments (PL3, PL4, CM3). Samples' `key` must be true for real IDRs only. */
 export class VideoSegmenter {
   readonly #timescale: number;
-  readonly #cadence: VideoCadence;
+  readonly #keyInterval: number | null;
+  readonly #partTarget: number;
   readonly #segmentTarget: number;
   readonly #target: VideoCutTarget;
-  readonly #open: OpenSegment;
-  /** Longest segment, seconds. */
-  readonly #limit: number;
+  readonly #cutter: VideoCutter;
   #keyIntervals: number[] = [];
   #lastKeyDts: number | null = null;
   #lastIdrDts: number | null = null;
   #keyOffset = 0;
-  #nextDts: number | null = null;
   #cutAtNext = false;
   #warnedNoKey = false;
-  #dropped = 0;
 
-  /** `segmentTarget` in seconds; `nextMsn` numbers the first segment. */
-  constructor(track: { timescale: number; cadence: VideoCadence; segmentTarget: number; nextMsn: number }, target: VideoCutTarget) {
+  /** `segmentTarget` in seconds. */
+  constructor(track: CutTrack & { segmentTarget: number }, target: VideoCutTarget) {
     this.#timescale = track.timescale;
-    this.#cadence = track.cadence;
+    this.#keyInterval = track.cadence.keyInterval;
+    this.#partTarget = track.cadence.partTarget;
     this.#segmentTarget = track.segmentTarget;
     this.#target = target;
-    this.#limit = track.cadence.targetDuration + SEGMENT_SLACK_SECONDS;
-    this.#open = new OpenSegment({ timescale: track.timescale, partTarget: track.cadence.partTarget, msn: track.nextMsn }, target);
+    this.#cutter = new VideoCutter(track, target);
   }
 
   /** Frames that came with a decode time already passed. */
   get dropped(): number {
-    return this.#dropped;
+    return this.#cutter.dropped;
   }
 
   /** No later boundary lies before this presentation time, seconds. */
   get decidedUntil(): number {
-    return this.#nextDts === null ? Number.NEGATIVE_INFINITY : (this.#nextDts + this.#keyOffset) / this.#timescale;
+    const { nextDts } = this.#cutter;
+    return nextDts === null ? Number.NEGATIVE_INFINITY : (nextDts + this.#keyOffset) / this.#timescale;
   }
 
   /** Frames in decode order; those before the first IDR are left out. */
   push(input: Sample): void {
-    const sample = this.#joined(input);
+    const sample = this.#cutter.join(input);
     if (sample === null) return;
-    if (this.#open.isEmpty) {
-      if (this.#nextDts === null && !sample.key) return;
+    if (this.#cutter.isEmpty) {
+      if (this.#cutter.nextDts === null && !sample.key) return;
       this.#begin(sample);
     } else if (this.#mustCutBefore(sample)) {
-      this.#open.closeSegment();
+      this.#cutter.closeSegment();
       this.#begin(sample);
-    } else if (this.#partEndsBefore(sample)) {
-      this.#open.closePart();
     }
-    if (this.#isEntry(sample)) this.#noteKey(sample);
+    const entry = this.#isEntry(sample);
+    if (entry) this.#noteKey(sample);
     if (sample.key) this.#lastIdrDts = sample.dts;
-    this.#add(sample);
-    this.#nextDts = input.dts + input.duration;
-    if (this.#partIsFull()) this.#open.closePart();
+    if (!this.#cutter.add(sample, entry)) this.#cutAtNext = true;
   }
 
   /** Cuts what is open, short as it is. */
   end(): void {
-    if (!this.#open.isEmpty) this.#open.closeSegment();
-  }
-
-  /** The frame on the timeline as it has been cut so far: null where its time has passed, else without a hole before it if that is still possible. */
-  #joined(sample: Sample): Sample | null {
-    const expected = this.#nextDts;
-    if (expected === null || sample.dts === expected) return sample;
-    if (sample.dts > expected) {
-      const left = Math.floor((this.#limit - this.#open.duration) * this.#timescale);
-      this.#open.stretchLast(Math.max(0, Math.min(sample.dts - expected, left)));
-      return sample;
-    }
-    const overlap = expected - sample.dts;
-    if (overlap >= sample.duration) {
-      this.#dropped += 1;
-      return null;
-    }
-    return { ...sample, dts: expected, duration: sample.duration - overlap, compositionOffset: sample.compositionOffset - overlap };
+    if (!this.#cutter.isEmpty) this.#cutter.closeSegment();
   }
 
   #begin(sample: Sample): void {
@@ -102,23 +77,13 @@ export class VideoSegmenter {
     this.#target.onBoundary((sample.dts + offset) / this.#timescale);
   }
 
-  #add(sample: Sample): void {
-    const left = this.#limit - this.#open.duration;
-    if (sample.duration / this.#timescale <= left) {
-      this.#open.add(sample);
-      return;
-    }
-    // An encoder that stalled for longer than a segment may last: the frame ends with the segment, and time goes on in the next.
-    this.#open.add({ ...sample, duration: Math.max(1, Math.floor(left * this.#timescale)) });
-    this.#cutAtNext = true;
-  }
-
   #mustCutBefore(sample: Sample): boolean {
     if (this.#cutAtNext) return true;
-    const elapsed = this.#open.duration;
-    if (this.#isEntry(sample)) return elapsed >= this.#segmentTarget - EARLY_SECONDS || elapsed + this.#expectedKeyInterval() > this.#limit;
+    const elapsed = this.#cutter.duration;
+    if (this.#isEntry(sample))
+      return elapsed >= this.#segmentTarget - EARLY_SECONDS || elapsed + this.#expectedKeyInterval() > this.#cutter.limit;
     const duration = sample.duration / this.#timescale;
-    if (duration > this.#cadence.partTarget || elapsed + duration <= this.#limit) return false;
+    if (duration > this.#partTarget || elapsed + duration <= this.#cutter.limit) return false;
     if (!this.#warnedNoKey) {
       this.#warnedNoKey = true;
       const seconds = this.#lastKeyDts === null ? elapsed : (sample.dts - this.#lastKeyDts) / this.#timescale;
@@ -127,25 +92,11 @@ export class VideoSegmenter {
     return true;
   }
 
-  #partEndsBefore(sample: Sample): boolean {
-    const { partTarget } = this.#cadence;
-    const part = this.#open.partDuration;
-    if (part + sample.duration / this.#timescale > partTarget + EPSILON_SECONDS) return true;
-    return this.#isEntry(sample) && part >= SHORTEST_PART * partTarget;
-  }
-
-  /** Whether no further frame can fit, so that viewers need not wait for that frame to find out. */
-  #partIsFull(): boolean {
-    const { partTarget, frameRate } = this.#cadence;
-    const part = this.#open.partDuration;
-    return frameRate !== null && part >= SHORTEST_PART * partTarget && part + 1 / frameRate - ROUNDING_SECONDS > partTarget;
-  }
-
   /** Whether players can begin there: at an IDR, and where no IDR comes within a segment's time, at what comes nearest to it. */
   #isEntry(sample: Sample): boolean {
     if (sample.key) return true;
     const withoutIdr = (sample.dts - (this.#lastIdrDts ?? sample.dts)) / this.#timescale;
-    return sample.recovery === true && withoutIdr > this.#limit;
+    return sample.recovery === true && withoutIdr > this.#cutter.limit;
   }
 
   #noteKey(sample: Sample): void {
@@ -159,7 +110,7 @@ export class VideoSegmenter {
 
   #expectedKeyInterval(): number {
     const seen = Math.max(0, ...this.#keyIntervals);
-    const elapsed = this.#open.duration;
-    return Math.max(seen, this.#cadence.keyInterval ?? 0, this.#keyIntervals.length === 0 ? elapsed : 0);
+    const elapsed = this.#cutter.duration;
+    return Math.max(seen, this.#keyInterval ?? 0, this.#keyIntervals.length === 0 ? elapsed : 0);
   }
 }

@@ -4,9 +4,15 @@ import { PassThrough } from "node:stream";
 import ffmpeg, { type FfmpegCommand } from "fluent-ffmpeg";
 import { OutputSocket } from "./output-socket.ts";
 
+/** What one FFmpeg does: options before its input, which is FLV, and outputs of one track each with their options. Names are also a socket's. */
+export interface FfmpegJob {
+  inputArguments: string[];
+  outputs: { name: string; arguments: string[] }[];
+}
+
 /** What one FFmpeg reports. */
 export interface FfmpegEvents {
-  onOutput(track: "video" | "audio", bytes: Buffer): void;
+  onOutput(name: string, bytes: Buffer): void;
   /** FFmpeg may take more input. */
   onDrain(): void;
   /** Once, after the last output; `error` is null where FFmpeg finished by itself. `lastWords` are the last lines of its stderr. */
@@ -16,42 +22,22 @@ export interface FfmpegEvents {
 const KEPT_LINES = 20;
 const LONGEST_LINE = 300;
 const DRAIN_AFTER_EXIT_MS = 1000;
-const INPUT_BUFFER_BYTES = 1024 * 1024;
+/** What is in here can no longer be left out where FFmpeg falls behind. */
+const INPUT_BUFFER_BYTES = 256 * 1024;
+/** Encoding gives way to the streams that only pass through. */
+const NICENESS = 5;
 
 const INPUT_OPTIONS = [
-  "-hide_banner",
-  "-nostats",
-  "-loglevel",
-  "warning",
-  "-protocol_whitelist",
-  "pipe,unix",
-  "-probesize",
-  "32768",
-  "-fpsprobesize",
-  "0",
-  "-analyzeduration",
-  "0",
+  ...["-hide_banner", "-nostats", "-loglevel", "warning", "-protocol_whitelist", "pipe,unix"],
+  ...["-probesize", "2048", "-fpsprobesize", "0", "-analyzeduration", "0"],
 ];
-// Both tracks keep the input's clock: nothing is shifted to zero, and the first fragment says where it stands.
+// Every output keeps the input's clock: nothing is shifted to zero, and each fragment says where it stands.
 const OUTPUT_OPTIONS = [
-  "-c",
-  "copy",
-  "-copyts",
-  "-avoid_negative_ts",
-  "disabled",
-  "-use_editlist",
-  "0",
-  "-map_metadata",
-  "-1",
-  "-fflags",
-  "+bitexact",
-  "-flush_packets",
-  "1",
-  "-movflags",
-  "+empty_moov+default_base_moof+frag_every_frame+frag_discont+skip_trailer",
+  ...["-copyts", "-avoid_negative_ts", "disabled", "-use_editlist", "0", "-map_metadata", "-1", "-fflags", "+bitexact"],
+  ...["-flush_packets", "1", "-movflags", "+empty_moov+default_base_moof+frag_every_frame+frag_discont+skip_trailer"],
 ];
 
-/** One FFmpeg that remuxes FLV on its stdin into fragmented MP4, a track a socket, a fragment a frame. */
+/** One FFmpeg that reads FLV on its stdin and writes fragmented MP4, an output a socket, a fragment a frame. */
 export class Ffmpeg {
   readonly #events: FfmpegEvents;
   readonly #directory: string;
@@ -63,20 +49,21 @@ export class Ffmpeg {
   #killed = false;
   #exited = false;
 
-  private constructor(directory: string, outputs: [track: "video" | "audio", socket: OutputSocket][], events: FfmpegEvents) {
+  private constructor(directory: string, job: FfmpegJob, sockets: OutputSocket[], events: FfmpegEvents) {
     this.#directory = directory;
-    this.#outputs = outputs.map(([, socket]) => socket);
+    this.#outputs = sockets;
     this.#events = events;
     this.#input.on("drain", () => events.onDrain());
     // Input that comes after its process died goes nowhere; the exit is what counts.
     this.#input.on("error", () => {});
-    this.#command = ffmpeg({ source: this.#input, stdoutLines: KEPT_LINES }).inputFormat("flv").inputOptions(INPUT_OPTIONS);
-    for (const [track] of outputs) {
-      const output = this.#command
-        .output(`unix:${join(directory, track)}`)
-        .outputOptions(["-map", track === "video" ? "0:v:0" : "0:a:0", ...OUTPUT_OPTIONS]);
-      if (track === "video") output.outputOptions(["-video_track_timescale", "90000"]);
-      output.format("mp4");
+    this.#command = ffmpeg({ source: this.#input, stdoutLines: KEPT_LINES, niceness: NICENESS })
+      .inputFormat("flv")
+      .inputOptions(...INPUT_OPTIONS, ...job.inputArguments);
+    for (const output of job.outputs) {
+      this.#command
+        .output(`unix:${join(directory, output.name)}`)
+        .outputOptions(...output.arguments, ...OUTPUT_OPTIONS)
+        .format("mp4");
     }
     this.#command
       .on("start", () => this.#onStart())
@@ -86,20 +73,19 @@ export class Ffmpeg {
   }
 
   /** Starts FFmpeg in a private directory under `runDirectory`, whose path must be short (a socket's has 107 bytes). Rejects where it cannot. */
-  static async start(runDirectory: string, tracks: { video: boolean; audio: boolean }, events: FfmpegEvents): Promise<Ffmpeg> {
+  static async start(runDirectory: string, job: FfmpegJob, events: FfmpegEvents): Promise<Ffmpeg> {
     const directory = await mkdtemp(join(runDirectory, "ff-"));
-    const names = (["video", "audio"] as const).filter((track) => tracks[track]);
-    const opened: [track: "video" | "audio", socket: OutputSocket][] = [];
+    const sockets: OutputSocket[] = [];
     try {
-      for (const track of names) {
-        opened.push([track, await OutputSocket.listen(join(directory, track), (bytes) => events.onOutput(track, bytes))]);
+      for (const { name } of job.outputs) {
+        sockets.push(await OutputSocket.listen(join(directory, name), (bytes) => events.onOutput(name, bytes)));
       }
     } catch (error) {
-      for (const [, socket] of opened) socket.close();
+      for (const socket of sockets) socket.close();
       await rm(directory, { recursive: true, force: true });
       throw error;
     }
-    const process = new Ffmpeg(directory, opened, events);
+    const process = new Ffmpeg(directory, job, sockets, events);
     process.#command.run();
     return process;
   }

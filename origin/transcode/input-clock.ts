@@ -1,7 +1,9 @@
-/** FFmpeg's clock begins here, so that tracks which start a little earlier than the first tag stay above zero. */
+/** A connection's clock begins here, so that tracks which start a little earlier than the first tag stay above zero. */
 const LEAD_MS = 1000;
 const LONGEST_JUMP_MS = 10_000;
 const LONGEST_STEP_BACK_MS = 1000;
+/** Where an encoder's clock has jumped, its tracks jump one after the other: so long one of them may still be on the old clock. */
+const STRAGGLING_MS = 3000;
 
 type Track = "video" | "audio";
 
@@ -13,16 +15,23 @@ export type Placed = { state: "placed"; timestamp: number } | { state: "late" } 
  * jumps or stays away for more than 10 s, or goes back by more than 1 s, the connection is no longer one timeline.
  */
 export class InputClock {
+  readonly #afterJump: boolean;
   #base: number | null = null;
   /** The last that was placed on each track, and the last that the encoder itself sent there. */
   #last: Record<Track, number | null> = { video: null, audio: null };
   #own: Record<Track, number | null> = { video: null, audio: null };
+
+  /** `afterJump`: the encoder went on with another clock, of which this is the first. */
+  constructor(afterJump = false) {
+    this.#afterJump = afterJump;
+  }
 
   place(type: Track, timestamp: number): Placed {
     this.#base ??= timestamp - LEAD_MS;
     const placed = timestamp - this.#base;
     const last = this.#last[type];
     const own = this.#own[type];
+    if (last === null && this.#isStraggler(type, placed)) return { state: "late" };
     const message = last === null || own === null ? this.#startFault(type, placed) : this.#jumpFault(type, placed, last, own);
     this.#own[type] = placed;
     if (message !== null) return { state: "broken", message };
@@ -37,6 +46,11 @@ export class InputClock {
     if (this.#last.audio !== null && timestamp < this.#last.audio) return false;
     this.#last.audio = timestamp;
     return true;
+  }
+
+  #isStraggler(type: Track, placed: number): boolean {
+    const other = type === "video" ? this.#last.audio : this.#last.video;
+    return this.#afterJump && other !== null && Math.abs(placed - other) > LONGEST_JUMP_MS && other - LEAD_MS < STRAGGLING_MS;
   }
 
   #placed(type: Track, timestamp: number): Placed {

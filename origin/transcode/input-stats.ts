@@ -7,9 +7,12 @@ export interface InputFigures {
   keyframe_interval: number | null;
   /** Media time over wall time, never above 1 by more than a burst. */
   speed: number;
+  /** How often the clock of a track has gone back, or forward by more than a second. */
+  timestamp_jumps: number;
 }
 
 const WINDOW_MS = 5000;
+const JUMP_MS = 1000;
 
 /** Counts tags as they arrive. Times in milliseconds; `nowMs` comes from a clock that does not go back. */
 export class InputStats {
@@ -17,9 +20,14 @@ export class InputStats {
   #firstArrivalMs: number | null = null;
   #lastKey: number | null = null;
   #keyInterval: number | null = null;
+  readonly #last: Record<"video" | "audio", number | null> = { video: null, audio: null };
+  #jumps = 0;
 
   note(tag: { type: "video" | "audio"; timestamp: number; bytes: number; key: boolean }, nowMs: number): void {
     this.#firstArrivalMs ??= nowMs;
+    const step = tag.timestamp - (this.#last[tag.type] ?? tag.timestamp);
+    if (step < 0 || step > JUMP_MS) this.#jumps += 1;
+    this.#last[tag.type] = tag.timestamp;
     this.#arrivals.push({ atMs: nowMs, bytes: tag.bytes, video: tag.type === "video", timestamp: tag.timestamp });
     this.#forget(nowMs);
     if (tag.type !== "video" || !tag.key) return;
@@ -41,6 +49,7 @@ export class InputStats {
       bitrate_kbps: (bytes * 8) / elapsed,
       keyframe_interval: this.#keyInterval,
       speed: wallMs < 1000 ? 1 : mediaMs / wallMs,
+      timestamp_jumps: this.#jumps,
     };
   }
 

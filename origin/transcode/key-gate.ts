@@ -1,9 +1,14 @@
-/** A frame on its way to FFmpeg; `timestamp` in milliseconds on the connection's clock, `key` for a real IDR. */
-export interface GatedFrame {
+/** A frame of an encoder; `timestamp` in milliseconds on the connection's clock. */
+export interface Frame {
   type: "video" | "audio";
   timestamp: number;
-  body: Buffer;
+  /** Milliseconds. */
+  compositionOffset: number;
+  /** A real IDR. */
   key: boolean;
+  /** No IDR, but flagged as one to begin with. */
+  recovery: boolean;
+  payload: Buffer;
 }
 
 /** Audio that lies further before the first picture is not played. */
@@ -11,16 +16,16 @@ const KEPT_AUDIO_MS = 1000;
 const LONGEST_WAIT_MS = 15_000;
 
 /**
- * Keeps everything back until the first key frame, and lets that go first: FFmpeg cannot begin without a picture, and what
- * comes before it belongs to no segment.
+ * Keeps everything back until the first key frame, and lets that go first: nobody can begin without a picture, and what comes
+ * before it belongs to no segment.
  */
 export class KeyGate {
-  #audio: GatedFrame[] = [];
+  #audio: Frame[] = [];
   #firstMs: number | null = null;
   #open = false;
 
   /** The frames that may go on, in order. Throws in words for the broadcaster where no key frame comes for 15 s. */
-  push(frame: GatedFrame): GatedFrame[] {
+  push(frame: Frame): Frame[] {
     if (this.#open) return [frame];
     if (frame.key && frame.type === "video") {
       this.#open = true;

@@ -3,17 +3,16 @@ import type { FlvTag } from "./flv.ts";
 /** What a video or audio tag holds. */
 export interface MediaTag {
   type: "video" | "audio";
-  /** `H.264` and `AAC` are carried on; any other name is for telling the broadcaster. */
+  /** The codec's usual name; which of them are taken is decided elsewhere. */
   codec: string;
   /** `config` holds the decoder configuration, `frame` media, `other` nothing to decode. */
   role: "config" | "frame" | "other";
+  /** The encoder flags the frame as one to begin with. */
   key: boolean;
   /** Milliseconds. */
   compositionOffset: number;
   /** The decoder configuration, or the coded frame. */
   payload: Buffer;
-  /** The body in the form that every FLV reader takes: without the Enhanced RTMP header. */
-  body: Buffer;
 }
 
 const VIDEO_CODECS: Record<number, string> = {
@@ -58,6 +57,9 @@ const KEY_FRAME = 1;
 const COMMAND_FRAME = 5;
 const ENHANCED_AUDIO = 9;
 
+/** Video codecs whose frames have a composition offset in FLV. */
+const WITH_OFFSET: readonly string[] = ["H.264", "HEVC"];
+
 /** Reads the codec header of a tag; null for a script tag, and for a body too short to have one. */
 export function parseMediaTag(tag: FlvTag): MediaTag | null {
   if (tag.type === "script" || tag.data.length < 2) return null;
@@ -70,11 +72,11 @@ function parseVideo(data: Buffer): MediaTag | null {
   const codec = VIDEO_CODECS[first & 15] ?? `video codec ${first & 15}`;
   const frameType = first >> 4;
   const key = frameType === KEY_FRAME;
-  if (codec !== "H.264") return { type: "video", codec, role: "frame", key, compositionOffset: 0, payload: data.subarray(1), body: data };
+  if (!WITH_OFFSET.includes(codec)) return { type: "video", codec, role: "frame", key, compositionOffset: 0, payload: data.subarray(1) };
   if (data.length < 5) return null;
   const packet = data.readUInt8(1);
   const role = packet === 0 ? "config" : packet === 1 && frameType !== COMMAND_FRAME ? "frame" : "other";
-  return { type: "video", codec, role, key, compositionOffset: data.readIntBE(2, 3), payload: data.subarray(5), body: data };
+  return { type: "video", codec, role, key, compositionOffset: data.readIntBE(2, 3), payload: data.subarray(5) };
 }
 
 /** Enhanced RTMP: `1 frameType packetType` in one byte, then a FourCC. */
@@ -82,44 +84,56 @@ function parseEnhancedVideo(data: Buffer, first: number): MediaTag | null {
   if (data.length < 5) return null;
   const frameType = (first >> 4) & 7;
   const packet = first & 15;
-  const name = data.toString("latin1", 1, 5);
-  const codec = FOUR_CC[name] ?? (/^[\x21-\x7e]{4}$/.test(name) ? name : "an unknown video codec");
-  const key = frameType === KEY_FRAME;
+  const codec = describeFourCc(data, "an unknown video codec");
   const role = packet === 0 ? "config" : (packet === 1 || packet === 3) && frameType !== COMMAND_FRAME ? "frame" : "other";
-  const hasOffset = packet === 1 && codec === "H.264";
+  const hasOffset = packet === 1 && WITH_OFFSET.includes(codec);
   if (hasOffset && data.length < 8) return null;
-  const compositionOffset = hasOffset ? data.readIntBE(5, 3) : 0;
-  const payload = data.subarray(hasOffset ? 8 : 5);
-  const legacy = Buffer.from([(frameType << 4) | 7, role === "config" ? 0 : role === "frame" ? 1 : 2, 0, 0, 0]);
-  legacy.writeIntBE(compositionOffset, 2, 3);
-  return { type: "video", codec, role, key, compositionOffset, payload, body: Buffer.concat([legacy, payload]) };
+  return {
+    type: "video",
+    codec,
+    role,
+    key: frameType === KEY_FRAME,
+    compositionOffset: hasOffset ? data.readIntBE(5, 3) : 0,
+    payload: data.subarray(hasOffset ? 8 : 5),
+  };
 }
 
 function parseAudio(data: Buffer): MediaTag | null {
   const first = data.readUInt8(0);
   const format = first >> 4;
+  const common = { type: "audio", key: true, compositionOffset: 0 } as const;
   if (format === ENHANCED_AUDIO) {
     if (data.length < 5) return null;
-    const name = data.toString("latin1", 1, 5);
-    const codec = FOUR_CC[name] ?? (/^[\x21-\x7e]{4}$/.test(name) ? name : "an unknown audio codec");
+    const codec = describeFourCc(data, "an unknown audio codec");
     const role = (first & 15) === 0 ? "config" : (first & 15) === 1 ? "frame" : "other";
-    const payload = data.subarray(5);
-    return {
-      type: "audio",
-      codec,
-      role,
-      key: true,
-      compositionOffset: 0,
-      payload,
-      body: encodeAacBody(role === "config" ? 0 : 1, payload),
-    };
+    return { ...common, codec, role, payload: data.subarray(5) };
   }
   const codec = AUDIO_CODECS[format] ?? `audio codec ${format}`;
-  const role = codec === "AAC" && data.readUInt8(1) === 0 ? "config" : "frame";
-  return { type: "audio", codec, role, key: true, compositionOffset: 0, payload: data.subarray(2), body: data };
+  if (codec !== "AAC") return { ...common, codec, role: "frame", payload: data.subarray(1) };
+  return { ...common, codec, role: data.readUInt8(1) === 0 ? "config" : "frame", payload: data.subarray(2) };
+}
+
+function describeFourCc(data: Buffer, unknown: string): string {
+  const name = data.toString("latin1", 1, 5);
+  return FOUR_CC[name] ?? (/^[\x21-\x7e]{4}$/.test(name) ? name : unknown);
+}
+
+/** The body of an H.264 tag that every FLV reader takes: packet type 0 for a configuration, 1 for a frame; the offset in milliseconds. */
+export function encodeAvcBody(packetType: 0 | 1, key: boolean, compositionOffset: number, payload: Uint8Array): Buffer {
+  const body = Buffer.allocUnsafe(5 + payload.byteLength);
+  body.writeUInt8(key ? 0x17 : 0x27, 0);
+  body.writeUInt8(packetType, 1);
+  body.writeIntBE(compositionOffset, 2, 3);
+  body.set(payload, 5);
+  return body;
 }
 
 /** The body of an AAC tag: packet type 0 for a configuration, 1 for a frame. */
 export function encodeAacBody(packetType: 0 | 1, payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([0xaf, packetType]), payload]);
+}
+
+/** The body of an MP3 tag. */
+export function encodeMp3Body(payload: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from([0x2f]), payload]);
 }

@@ -1,100 +1,129 @@
-import type { Declared, Heartbeat } from "../../domain/protocol/origin-link.ts";
-import type { Log } from "../log.ts";
-import { InputChanged } from "../package/input-changed.ts";
-import { isIdr, repairSample } from "../package/nal.ts";
-import { Packager, type PackagerSink } from "../package/packager.ts";
-import { encodeFlvTag, FlvReader, type FlvTag } from "./flv.ts";
+import type { ProfileName } from "../../domain/profiles.ts";
+import type { HeartbeatInput } from "../../domain/protocol/origin-link.ts";
+import { repairSample, videoEntry, x264KeyInterval } from "../package/nal.ts";
+import type { PackagerSink } from "../package/packager.ts";
+import { parseVideoConfig, type VideoConfig } from "../package/video-config.ts";
+import type { FlvTag } from "./flv.ts";
 import { InputProbe, type InputTracks } from "./input.ts";
 import { InputClock } from "./input-clock.ts";
 import { InputStats } from "./input-stats.ts";
-import { type GatedFrame, KeyGate } from "./key-gate.ts";
-import { encodeAacBody, type MediaTag, parseMediaTag } from "./media-tag.ts";
-import { Remux } from "./remux.ts";
+import { type Frame, KeyGate } from "./key-gate.ts";
+import type { MediaTag } from "./media-tag.ts";
+import { type Plan, planRenditions } from "./plan.ts";
+import { Production, type ProductionOptions } from "./production.ts";
 import { SilenceFiller } from "./silence.ts";
 
 /** Why a pipeline gave up. */
-export type PipelineFailure = "unsupported_input" | "transcoder_failed" | "input_changed";
+export type PipelineFailure = "unsupported_input" | "transcoder_failed";
 
-/** What a pipeline works with; targets in seconds. */
-export interface PipelineOptions {
-  segmentTarget: number;
-  partTarget: number;
-  /** Number of the first segment, in every rendition. */
-  nextMsn: number;
-  declared: Declared | null;
-  /** An existing directory with a short path, for sockets. */
-  runDirectory: string;
-  log: Log;
+/** What a pipeline works with. */
+export interface PipelineOptions extends ProductionOptions {
+  profile: ProfileName;
+  /** Encoded renditions that the machine has no room for. */
+  without: readonly string[];
+  /** The encoder's clock has jumped. */
+  afterJump: boolean;
+  maxPixels: number;
+  maxBitrateKbps: number;
   sink: PackagerSink;
   /** At most once, after everything that could be saved went to the sink; nothing comes out afterwards. `message` is for the broadcaster. */
   onFailure(code: PipelineFailure, message: string): void;
+  /** What has to be encoded cannot be, but there is the encoder's own picture to go on with. */
+  onEncodingLost(message: string): void;
+  /** A transcoder died and another one took over. */
+  onRestart(): void;
 }
 
+/** What became of a tag: `changed` says in words that it no longer fits what the epoch has begun with; it was not taken. */
+export type Taken = { state: "taken" } | { state: "changed"; message: string; clock: boolean };
+
+const TAKEN: Taken = { state: "taken" };
 const MAX_HELD_TAGS = 4000;
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 const MAX_WARNINGS = 10;
-const AUDIO_GOP_MS = 1000;
+const FAILURE_PATIENCE_MS = 5000;
+const SPEED_WINDOW_MS = 5000;
 
-/** One encoder connection from FLV bytes to parts and segments. */
+/** What runs once the input is known. */
+interface Running {
+  tracks: InputTracks;
+  video: VideoConfig | null;
+  production: Production;
+  /** Null where there is no video to wait for. */
+  gate: KeyGate | null;
+  silence: SilenceFiller | null;
+}
+
+/** One epoch of an encoder connection, from tags to parts and segments. */
 export class Pipeline {
   readonly #options: PipelineOptions;
-  readonly #reader = new FlvReader();
-  readonly #probe = new InputProbe();
-  readonly #clock = new InputClock();
+  readonly #probe: InputProbe;
+  readonly #clock: InputClock;
   readonly #stats = new InputStats();
-  #held: FlvTag[] = [];
+  #held: { tag: FlvTag; media: MediaTag | null }[] = [];
   #heldBytes = 0;
-  #tracks: InputTracks | null = null;
-  #remux: Remux | null = null;
-  #packager: Packager | null = null;
-  #silence: SilenceFiller | null = null;
-  /** Null where there is no video to wait for. */
-  #gate: KeyGate | null = null;
+  #running: Running | null = null;
   /** The newest video frame on the connection's clock, milliseconds. */
   #lastVideo: number | null = null;
-  #audioGopMs = Number.NEGATIVE_INFINITY;
   #dropped = 0;
-  #writable = true;
+  #lags: { atMs: number; lagMs: number }[] = [];
+  #cutAtKeyFrame: string | null = null;
   #state: "open" | "ending" | "over" = "open";
   #flushed: Promise<void> = Promise.resolve();
-  #outputBroken = false;
   #warnings: string[] = [];
 
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#probe = new InputProbe(options.profile);
+    this.#clock = new InputClock(options.afterJump);
   }
 
   /** FFmpeg's process number; null while none runs. */
   get ffmpegPid(): number | null {
-    return this.#remux?.pid ?? null;
+    return this.#running?.production.ffmpegPid ?? null;
   }
 
-  /** Takes the next bytes of the FLV stream. False where the caller should wait for `drain`. */
-  write(chunk: Buffer): boolean {
-    if (this.#state !== "open") return true;
-    this.#writable = true;
+  /** What is made of the input; null until it is known. */
+  get plan(): Plan | null {
+    return this.#running?.production.plan ?? null;
+  }
+
+  /** Whether there are pictures; true until it is known. */
+  get hasVideo(): boolean {
+    return this.#running === null || this.#running.video !== null;
+  }
+
+  /** Frames a second as the encoder announced them; null where it did not. */
+  get usualFps(): number | null {
+    return this.#running?.tracks.metadata?.frameRate ?? null;
+  }
+
+  /** How far what is encoded lies behind the input, milliseconds. */
+  get lagMs(): number {
+    return this.#running?.production.lagMs ?? 0;
+  }
+
+  /** Takes the next tag, with what `parseMediaTag` read of it. */
+  push(tag: FlvTag, media: MediaTag | null): Taken {
+    if (this.#state !== "open") return TAKEN;
     try {
-      for (const tag of this.#reader.push(chunk)) {
-        if (this.#state !== "open") break;
-        if (this.#tracks === null) this.#probeTag(tag);
-        else this.#feed(tag);
-      }
+      return this.#running === null ? this.#probeTag(tag, media) : this.#feed(this.#running, tag, media);
     } catch (error) {
-      this.#fail("unsupported_input", `the encoder's stream is broken: ${describe(error)}`);
+      this.#fail("unsupported_input", describe(error));
+      return TAKEN;
     }
-    return this.#writable || this.#state !== "open";
   }
 
-  /** Settles when `write` can go on. */
-  async drain(): Promise<void> {
-    if (this.#state === "open") await this.#remux?.drain();
+  /** The next key frame is not taken: it is for another epoch. Audio alone changes at the next frame. */
+  cutAtKeyFrame(message: string): void {
+    this.#cutAtKeyFrame = message;
   }
 
-  /** The encoder has gone: brings out everything that it sent. Settles when the sink has it all. */
-  async end(): Promise<void> {
+  /** The encoder has gone, or goes on in another epoch: brings out everything that it sent, within `patienceMs`. Settles when the sink has it all. */
+  async end(patienceMs: number): Promise<void> {
     if (this.#state === "open") {
       this.#state = "ending";
-      this.#flushed = this.#flush();
+      this.#flushed = this.#flush(patienceMs);
     }
     await this.#flushed;
     this.#state = "over";
@@ -103,159 +132,131 @@ export class Pipeline {
   /** Ends at once; the sink gets nothing more. */
   kill(): void {
     this.#state = "over";
-    this.#remux?.kill();
+    this.#running?.production.kill();
   }
 
-  /** The figures of a heartbeat; `nowMs` is `performance.now()`'s time. */
-  stats(nowMs: number): Heartbeat {
-    const { fps, bitrate_kbps, keyframe_interval, speed } = this.#stats.read(nowMs);
-    const dropped_frames = this.#dropped + (this.#packager?.dropped ?? 0);
-    return { fps, bitrate_kbps, dropped_frames, keyframe_interval, speed, warnings: [...this.#warnings] };
+  /** The figures of a heartbeat, without a judgement; `nowMs` is `performance.now()`'s time. Gives up on an encoder that sends too much. */
+  stats(nowMs: number): HeartbeatInput {
+    const figures = this.#stats.read(nowMs);
+    const { maxBitrateKbps } = this.#options;
+    if (figures.bitrate_kbps > maxBitrateKbps) {
+      const [sent, allowed] = [figures.bitrate_kbps, maxBitrateKbps].map((kbps) => (kbps / 1000).toFixed(1));
+      this.#fail("unsupported_input", `the encoder sends ${sent} Mbit/s, and ${allowed} are allowed: lower its bitrate`);
+    }
+    const dropped_frames = this.#dropped + (this.#running?.production.dropped ?? 0);
+    const speed = Math.min(figures.speed, this.#encodingSpeed(nowMs));
+    return { ...figures, speed, dropped_frames, warnings: [...this.#warnings] };
   }
 
-  #probeTag(tag: FlvTag): void {
-    const result = this.#probe.push(tag, performance.now());
-    this.#held.push(tag);
+  /** Media time that encoders bring out over wall time: 1 where they keep up, or there are none. */
+  #encodingSpeed(nowMs: number): number {
+    const { lagMs } = this;
+    this.#lags = [...this.#lags.filter(({ atMs }) => atMs > nowMs - SPEED_WINDOW_MS), { atMs: nowMs, lagMs }];
+    const first = this.#lags[0];
+    if (first === undefined || nowMs - first.atMs < 1000) return 1;
+    return Math.min(1, Math.max(0, 1 - (lagMs - first.lagMs) / (nowMs - first.atMs)));
+  }
+
+  #probeTag(tag: FlvTag, media: MediaTag | null): Taken {
+    const result = this.#probe.push(tag, media, performance.now());
+    this.#held.push({ tag, media });
     this.#heldBytes += tag.raw.length;
     if (result.state === "refused") this.#fail("unsupported_input", result.message);
-    else if (result.state === "ready") this.#start(result.tracks);
+    else if (result.state === "ready") return this.#start(result.tracks);
     else if (this.#held.length > MAX_HELD_TAGS || this.#heldBytes > MAX_HELD_BYTES) {
       this.#fail("unsupported_input", "the encoder sent no configuration of its codecs");
     }
+    return TAKEN;
   }
 
-  #start(tracks: InputTracks): void {
-    this.#tracks = tracks;
-    const { segmentTarget, partTarget, nextMsn, declared, runDirectory, log } = this.#options;
-    const packager = new Packager(
-      {
-        video: tracks.video !== null,
-        audio: tracks.audio !== null,
-        nextMsn,
-        segmentTarget,
-        partTarget,
-        declared,
-        metadata: tracks.metadata,
+  #start(tracks: InputTracks): Taken {
+    const { profile, maxPixels, without, sink } = this.#options;
+    const video = tracks.video === null ? null : parseVideoConfig(tracks.video.codec, tracks.video.config);
+    const plan = planRenditions(profile, describeInput(tracks, video), { maxPixels, without: [...without] });
+    if ("refusal" in plan) {
+      this.#fail("unsupported_input", plan.refusal);
+      return TAKEN;
+    }
+    const production = new Production({ tracks, video, plan }, this.#options, {
+      sink: { ...sink, onWarning: (message) => this.#warn(message) },
+      onFailure: (message) => this.#fail("transcoder_failed", message),
+      onEncodingLost: (message) => {
+        if (this.#state === "open") this.#options.onEncodingLost(message);
       },
-      this.#sink(),
-    );
-    this.#packager = packager;
-    if (tracks.video !== null) this.#gate = new KeyGate();
-    if (tracks.audio !== null && tracks.video !== null) this.#silence = new SilenceFiller(tracks.audio.config);
-    this.#remux = new Remux(
-      { tracks, runDirectory, log },
-      {
-        onOutput: (track, bytes) => {
-          if (!this.#outputBroken) this.#package(() => (track === "video" ? packager.pushVideo(bytes) : packager.pushAudio(bytes)));
-        },
-        onRestart: () => {
-          packager.restart();
-          this.#warn("the remuxer failed and was started again");
-        },
-        onFailure: (message) => this.#fail("transcoder_failed", message),
+      onRestart: () => {
+        this.#warn("the transcoder failed and was started again");
+        this.#options.onRestart();
       },
-    );
+    });
+    const running: Running = {
+      tracks,
+      video,
+      production,
+      gate: video === null ? null : new KeyGate(),
+      silence: tracks.audio?.codec === "AAC" && video !== null ? new SilenceFiller(tracks.audio.config) : null,
+    };
+    this.#running = running;
     const held = this.#held;
     this.#held = [];
-    for (const tag of held) {
-      if (this.#state === "open") this.#feed(tag);
+    for (const { tag, media } of held) {
+      const taken: Taken = this.#state === "open" ? this.#feed(running, tag, media) : TAKEN;
+      if (taken.state === "changed") return taken;
     }
+    return TAKEN;
   }
 
-  #feed(tag: FlvTag): void {
-    const media = parseMediaTag(tag);
-    const tracks = this.#tracks;
-    if (media === null || tracks === null) return;
-    const track = tracks[media.type];
+  #feed(running: Running, tag: FlvTag, media: MediaTag | null): Taken {
+    if (media === null) return TAKEN;
+    const track = running.tracks[media.type];
     if (track === null) {
       this.#warn(`the encoder began to send ${media.type} after the stream had begun: it is left out until the next connection`);
-      return;
+      return TAKEN;
     }
-    if (media.codec !== (media.type === "video" ? "H.264" : "AAC")) {
-      this.#fail("input_changed", `the encoder changed its ${media.type} to ${media.codec}`);
-    } else if (media.role === "config") {
-      if (media.payload.length > 0 && !media.payload.equals(track.config))
-        this.#fail("input_changed", `the encoder changed its ${media.type} format`);
-    } else if (media.role === "frame" && media.payload.length > 0) {
-      this.#feedFrame(tag, media);
+    if (media.codec !== track.codec) return changed(`the encoder changed its ${media.type} to ${media.codec}`);
+    if (media.role === "config") {
+      const isSame = media.payload.length === 0 || track.config === null || media.payload.equals(track.config);
+      return isSame ? TAKEN : changed(`the encoder changed its ${media.type} format`);
     }
+    if (media.role !== "frame" || media.payload.length === 0) return TAKEN;
+    const cut = this.#cutAtKeyFrame;
+    if (cut !== null && (media.type === "video" ? media.key : running.video === null)) return changed(cut);
+    return this.#feedFrame(running, tag, media);
   }
 
-  #feedFrame(tag: FlvTag, media: MediaTag): void {
-    const nowMs = performance.now();
+  #feedFrame(running: Running, tag: FlvTag, media: MediaTag): Taken {
     const placed = this.#clock.place(media.type, tag.timestamp);
-    if (placed.state === "broken") {
-      this.#fail("input_changed", placed.message);
-      return;
-    }
-    const frame = this.#readFrame(media);
-    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: frame?.key ?? false }, nowMs);
+    if (placed.state === "broken") return { state: "changed", message: placed.message, clock: true };
+    const frame = readFrame(running, media);
+    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: frame?.key ?? false }, performance.now());
     if (placed.state === "late" || frame === null) {
       this.#dropped += 1;
-      return;
+      return TAKEN;
     }
     const { timestamp } = placed;
-    if (media.type === "audio") this.#sendSilence(this.#silence?.note(timestamp) ?? []);
+    if (media.type === "audio") this.#pushSilence(running, running.silence?.note(timestamp) ?? []);
     else {
       this.#lastVideo = timestamp;
-      this.#fillSilence(false);
+      this.#fillSilence(running, false);
     }
-    this.#send({ type: media.type, timestamp, ...frame });
+    this.#push(running, { type: media.type, timestamp, compositionOffset: media.compositionOffset, ...frame });
+    return TAKEN;
   }
 
-  /** The frame as FFmpeg and players can take it; null where nothing of it can be decoded. */
-  #readFrame(media: MediaTag): { body: Buffer; key: boolean } | null {
-    const config = this.#tracks?.video?.config;
-    if (media.type === "audio" || config === undefined) return { body: media.body, key: false };
-    const lengthSize = (config.readUInt8(4) & 3) + 1;
-    const payload = repairSample(media.payload, lengthSize);
-    if (payload === null) return null;
-    const body = payload === media.payload ? media.body : Buffer.concat([media.body.subarray(0, -media.payload.length), payload]);
-    return { body, key: isIdr(payload, lengthSize) };
-  }
-
-  #fillSilence(ended: boolean): void {
-    if (this.#lastVideo === null || this.#silence === null) return;
-    const silence = this.#silence.fill(this.#lastVideo, ended).filter(({ timestamp }) => this.#clock.fill(timestamp));
-    this.#sendSilence(silence);
+  #fillSilence(running: Running, ended: boolean): void {
+    if (this.#lastVideo === null || running.silence === null) return;
+    const silence = running.silence.fill(this.#lastVideo, ended).filter(({ timestamp }) => this.#clock.fill(timestamp));
+    this.#pushSilence(running, silence);
     if (silence.length > 0 && !ended) this.#warn("the encoder's audio has stopped: silence takes its place");
   }
 
-  #sendSilence(silence: { timestamp: number; frame: Buffer }[]): void {
-    for (const { timestamp, frame } of silence) this.#send({ type: "audio", timestamp, body: encodeAacBody(1, frame), key: false });
-  }
-
-  #send(frame: GatedFrame): void {
-    for (const { type, timestamp, body, key } of this.#gate?.push(frame) ?? [frame]) {
-      let startsGop = key;
-      if (this.#gate === null && timestamp - this.#audioGopMs >= AUDIO_GOP_MS) {
-        this.#audioGopMs = timestamp;
-        startsGop = true;
-      }
-      if (this.#remux?.write(encodeFlvTag(type, timestamp, body), startsGop) === false) this.#writable = false;
+  #pushSilence(running: Running, silence: { timestamp: number; frame: Buffer }[]): void {
+    for (const { timestamp, frame } of silence) {
+      this.#push(running, { type: "audio", timestamp, compositionOffset: 0, key: false, recovery: false, payload: frame });
     }
   }
 
-  /** What the packager throws is the input's fault or FFmpeg's, and the end of this connection. */
-  #package(work: () => void): void {
-    if (this.#state === "over") return;
-    try {
-      work();
-    } catch (error) {
-      this.#outputBroken = true;
-      this.#fail(error instanceof InputChanged ? "input_changed" : "transcoder_failed", describe(error));
-    }
-  }
-
-  #sink(): PackagerSink {
-    const { sink } = this.#options;
-    return {
-      onTracks: (tracks) => sink.onTracks(tracks),
-      onInit: (rendition, bytes) => sink.onInit(rendition, bytes),
-      onPart: (part) => sink.onPart(part),
-      onSegment: (segment) => sink.onSegment(segment),
-      onWarning: (message) => this.#warn(message),
-    };
+  #push({ gate, production }: Running, frame: Frame): void {
+    for (const passed of gate?.push(frame) ?? [frame]) production.push(passed);
   }
 
   #warn(message: string): void {
@@ -265,29 +266,67 @@ export class Pipeline {
     this.#options.sink.onWarning(message);
   }
 
-  async #flush(): Promise<void> {
-    this.#fillSilence(true);
-    await this.#remux?.stop();
-    this.#package(() => this.#packager?.end());
+  async #flush(patienceMs: number): Promise<void> {
+    const running = this.#running;
+    if (running === null) return;
+    this.#fillSilence(running, true);
+    await running.production.end(patienceMs);
   }
 
   /** Saves what there was, then reports. */
   #fail(code: PipelineFailure, message: string): void {
-    if (this.#state === "over") return;
-    const wasOpen = this.#state === "open";
+    if (this.#state !== "open") return;
     this.#options.log.warn({ code, reason: message }, "the pipeline gave up");
-    if (!wasOpen) {
-      this.kill();
-      this.#options.onFailure(code, message);
-      return;
-    }
     this.#state = "ending";
-    this.#flushed = this.#flush().then(() => {
+    this.#flushed = this.#flush(FAILURE_PATIENCE_MS).then(() => {
       if (this.#state === "over") return;
       this.#state = "over";
       this.#options.onFailure(code, message);
     });
   }
+}
+
+function changed(message: string): Taken {
+  return { state: "changed", message, clock: false };
+}
+
+/** The frame as players can take it; null where nothing of it can be decoded. */
+function readFrame({ video }: Running, media: MediaTag): Pick<Frame, "payload" | "key" | "recovery"> | null {
+  if (media.type === "audio" || video === null) return { payload: media.payload, key: false, recovery: false };
+  const payload = repairSample(media.payload, video);
+  if (payload === null) return null;
+  const entry = videoEntry(payload, video);
+  return { payload, key: entry === "idr", recovery: entry === "recovery" || (media.key && entry === null) };
+}
+
+function describeInput(tracks: InputTracks, video: VideoConfig | null): Parameters<typeof planRenditions>[1] {
+  const { metadata, audio } = tracks;
+  const frameRate = metadata?.frameRate ?? video?.frameRate ?? null;
+  const keyFrames = video === null ? null : readKeyInterval(tracks, video);
+  return {
+    video: video && {
+      codec: video.codec,
+      width: video.width,
+      height: video.height,
+      frameRate,
+      bitrate: metadata?.videoBitrate ?? null,
+      keyInterval: keyFrames !== null && frameRate !== null ? keyFrames / frameRate : null,
+    },
+    audio: audio && {
+      codec: audio.codec,
+      sampleRate: audio.sampleRate,
+      channels: audio.channels,
+      objectType: audio.objectType,
+      bitrate: metadata?.audioBitrate ?? null,
+    },
+  };
+}
+
+/** Frames between the encoder's key frames at most, as x264 says it of itself; null where nobody says it. */
+function readKeyInterval({ firstKeyFrame }: InputTracks, video: VideoConfig): number | null {
+  if (video.codec !== "H.264" || firstKeyFrame === null) return null;
+  const interval = x264KeyInterval(firstKeyFrame, video.lengthSize);
+  return typeof interval === "number" ? interval : null;
 }
 
 function describe(error: unknown): string {

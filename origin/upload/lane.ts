@@ -1,7 +1,5 @@
 /** Something to upload. */
 export interface LaneItem {
-  /** What it weighs in memory, bytes. */
-  size: number;
   run(): Promise<void>;
 }
 
@@ -19,9 +17,8 @@ export class Lane<Item extends LaneItem> {
     this.#onError = onError;
   }
 
-  /** Bytes that wait or are under way. */
-  get bytes(): number {
-    return this.#queue.reduce((sum, item) => sum + item.size, 0);
+  get empty(): boolean {
+    return this.#queue.length === 0;
   }
 
   /** Adds an item. Resolves when it is through: uploaded, failed or taken out. */

@@ -1,24 +1,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TracksRequest } from "../../domain/protocol/origin-link.ts";
 import type { Log } from "../log.ts";
-import type { EdgeClient, Lease } from "./edge-client.ts";
-import { EdgeRefusal } from "./edge-client.ts";
+import { type EdgeClient, EdgeRefusal, EdgeUnavailable, type Lease } from "./edge-client.ts";
+import { BytesLost, type Kept } from "./kept.ts";
 import { Lane, type LaneItem } from "./lane.ts";
 import { retrying } from "./retry.ts";
+import type { Shelf } from "./shelf.ts";
+import type { Spool } from "./spool.ts";
 
 /** How long a segment lets its own parts go first. */
 const PARTS_FIRST_MS = 1_000;
-/** What waits in memory for the edge, at most, before the oldest is given up. */
-const MAX_BYTES = 96 << 20;
-
 /** Parts of this many segments behind the newest one are still worth sending: the edge lists them near the live edge. */
 const PART_SEGMENTS = 3;
+/** The edge refuses what is further ahead of the last complete segment than 30; parts this far ahead are listed by nobody anyway. */
+const PARTS_AHEAD = 20;
+/** An edge that answers others, but fails this often on one segment, has no use for it. */
+const MAX_FAULTS = 60;
 
 interface MediaItem extends LaneItem {
   rendition: string;
   msn: number;
-  /** Below the epoch, with its query. */
-  path: string;
+  /** Null: nothing but the word that it is lost. */
+  kept: Kept | null;
 }
 
 /** A segment to upload; `pdt` is Unix ms. */
@@ -45,29 +48,60 @@ export interface UploaderOptions {
   edge: EdgeClient;
   lease: Lease;
   log: Log;
+  /** Where media waits; one for all uploaders of an origin. */
+  spool: Spool;
   /** The edge no longer takes anything of this epoch: stop. Called once. */
   onRefused(message: string): void;
+  /** The edge has something, so many seconds after it was handed over. */
+  onUploaded?(what: "part" | "segment", seconds: number): void;
+  /** A segment will not reach the edge: viewers get a gap. */
+  onGap?(rendition: string, msn: number): void;
+}
+
+/** What an uploader has before it. */
+export interface UploadStatus {
+  /** In memory and on disk. */
+  waitingBytes: number;
+  /** On disk. */
+  spooledBytes: number;
+  /** Segments that were lost so far. */
+  gaps: number;
 }
 
 /**
- * Pushes one epoch to the edge: parts in order for each rendition, segments beside them, everything repeated until the edge
- * has it. Memory is bounded: what the edge cannot take in time is given up from the oldest, segments as a declared gap.
+ * Pushes one epoch to the edge: in each rendition parts in order, and segments in order beside them, everything repeated until the edge
+ * has it. What waits lies in the spool; what the spool gives up becomes a declared gap (PL12).
  */
 export class Uploader {
   readonly #options: UploaderOptions;
   readonly #abort = new AbortController();
+  readonly #shelf: Shelf;
   readonly #parts = new Map<string, Lane<MediaItem>>();
   readonly #segments = new Map<string, Lane<MediaItem>>();
   /** Settles when a rendition's newest part is through. */
   readonly #lastPart = new Map<string, Promise<void>>();
+  /** The segment that a rendition's newest part is of. */
+  readonly #newest = new Map<string, number>();
+  /** The segment before the first one that the edge still lacks. */
+  readonly #through = new Map<string, number>();
   readonly #inits: Lane<LaneItem>;
   readonly #announced = Promise.withResolvers<void>();
   #refused = false;
-  #targetDuration = 0;
+  #targetDuration = Number.POSITIVE_INFINITY;
+  #gaps = 0;
+  /** Calls that were still to make when time ran out. */
+  #unsent = 0;
+  /** Since segments began to be given up for want of room. */
+  #givenUp = 0;
 
   constructor(options: UploaderOptions) {
     this.#options = options;
     this.#inits = new Lane(this.#announced.promise, (error) => this.#failed(error, "init"));
+    this.#shelf = options.spool.shelf(() => this.#dropParts(() => true));
+  }
+
+  status(): UploadStatus {
+    return { waitingBytes: this.#shelf.bytes, spooledBytes: this.#shelf.diskBytes, gaps: this.#gaps };
   }
 
   /** Announces the renditions; nothing else leaves before the edge knows them. */
@@ -79,38 +113,68 @@ export class Uploader {
   }
 
   init(rendition: string, bytes: Uint8Array): void {
-    this.#inits.push({ size: bytes.length, run: () => this.#put(`/${rendition}/init.mp4`, bytes) });
+    this.#inits.push({ run: () => this.#put(`/${rendition}/init.mp4`, bytes) });
   }
 
   part(part: PartUpload): void {
-    const { rendition, msn, bytes } = part;
+    if (this.#refused) return;
+    const { rendition, msn } = part;
+    const since = performance.now();
+    if (!this.#through.has(rendition)) this.#through.set(rendition, msn - 1);
+    this.#newest.set(rendition, msn);
     const path = `/${rendition}/${msn}/${part.part}?duration=${part.duration.toFixed(6)}&independent=${part.independent ? 1 : 0}`;
-    const item = { rendition, msn, path, size: bytes.length, run: () => this.#put(path, bytes) };
-    this.#lastPart.set(rendition, this.#lane(this.#parts, rendition, "part").push(item));
-    this.#bound();
+    const kept = this.#shelf.keepPart(part.bytes);
+    const run = async () => {
+      try {
+        if (await this.#putPart(path, kept, { rendition, msn })) this.#uploaded("part", since);
+      } finally {
+        kept.release();
+      }
+    };
+    this.#dropParts((item) => item.rendition === rendition && item.msn <= msn - PART_SEGMENTS);
+    this.#lastPart.set(rendition, this.#lane(this.#parts, rendition, "part").push({ rendition, msn, kept, run }));
   }
 
   segment(segment: SegmentUpload): void {
-    const { rendition, msn, bytes } = segment;
-    const path = segmentPath(segment);
+    if (this.#refused) return;
+    const { rendition, msn } = segment;
+    const since = performance.now();
     const lastPart = this.#lastPart.get(rendition);
+    const kept = this.#shelf.keepSegment(segment.bytes, () => this.#noteGivenUp(rendition, msn));
     const run = async () => {
-      // Who waits for the last part shall see it before its segment: parts go first, unless they are stuck.
-      await Promise.race([lastPart, sleep(PARTS_FIRST_MS, undefined, { ref: false })]);
-      await this.#put(path, bytes).catch((error: unknown) => this.#declareGap(segment, error));
-      // The edge has the whole; parts far behind it are of no use to anybody any more.
-      this.#parts.get(rendition)?.take((item) => item.msn <= msn - PART_SEGMENTS);
+      try {
+        // Who waits for the last part shall see it before its segment: parts go first, unless they are stuck.
+        if (lastPart !== undefined) await settledWithin(lastPart, PARTS_FIRST_MS);
+        await this.#putSegment(segment, kept);
+        this.#uploaded("segment", since);
+      } catch (error) {
+        await this.#declareGap(segment, error);
+      } finally {
+        kept.release();
+        this.#sent(rendition, msn);
+      }
     };
-    this.#lane(this.#segments, rendition, "segment").push({ rendition, msn, path, size: bytes.length, run });
-    this.#bound();
+    this.#lane(this.#segments, rendition, "segment").push({ rendition, msn, kept, run });
+  }
+
+  /** Says, in its turn, that there is no segment of a number; `duration` in seconds, `pdt` Unix ms. */
+  gap(rendition: string, msn: number, duration: number, pdt: number): void {
+    if (this.#refused) return;
+    this.#noteGap(rendition, msn);
+    const run = () => this.#putGap({ rendition, msn, duration, pdt }).finally(() => this.#sent(rendition, msn));
+    this.#lane(this.#segments, rendition, "gap").push({ rendition, msn, kept: null, run });
   }
 
   /** Waits until the edge has everything, for at most `timeoutMs`, then stops trying. */
   async drain(timeoutMs: number): Promise<void> {
     const timer = setTimeout(() => this.#abort.abort(), timeoutMs);
     this.#announceIfNothingWaits();
+    // What the edge never heard of is not sent: nothing else tells these lanes to give up.
+    this.#abort.signal.addEventListener("abort", () => this.#announced.resolve(), { once: true });
     for (const lane of [this.#inits, ...this.#parts.values(), ...this.#segments.values()]) await lane.idle();
     clearTimeout(timer);
+    this.#shelf.close();
+    if (this.#unsent > 0) this.#options.log.warn({ calls: this.#unsent }, "the edge did not take everything in time: the rest is lost");
   }
 
   /** Stops at once; what waits is lost. */
@@ -118,22 +182,66 @@ export class Uploader {
     this.#refused = true;
     this.#abort.abort();
     this.#announced.resolve();
+    this.#shelf.close();
   }
 
   /** An epoch that never got as far as its tracks has nothing to send. */
   #announceIfNothingWaits(): void {
-    if (this.#parts.size === 0 && this.#segments.size === 0 && this.#inits.bytes === 0) this.#announced.resolve();
+    if (this.#parts.size === 0 && this.#segments.size === 0 && this.#inits.empty) this.#announced.resolve();
   }
 
   async #put(path: string, body: Uint8Array | object): Promise<void> {
-    if (this.#refused) return;
-    const { edge, lease } = this.#options;
-    await retrying(() => edge.call(lease, "PUT", path, body, this.#abort.signal), this.#abort.signal);
+    await this.#retrying(() => this.#call(path, body));
   }
 
-  /** Says that a segment, named by its path, is lost. */
-  #putGap(path: string): Promise<void> {
-    return this.#put(`${path}&gap=1`, new Uint8Array());
+  async #call(path: string, body: Uint8Array | object): Promise<void> {
+    const { edge, lease } = this.#options;
+    if (!this.#refused) await edge.call(lease, "PUT", path, body, this.#abort.signal);
+  }
+
+  #retrying<Value>(body: () => Promise<Value>): Promise<Value> {
+    return retrying(body, this.#abort.signal, this.#options.edge.health);
+  }
+
+  /** Resolves with whether the edge has it: a part that the live edge has left behind is not sent. */
+  #putPart(path: string, kept: Kept, { rendition, msn }: { rendition: string; msn: number }): Promise<boolean> {
+    return this.#retrying(async () => {
+      const through = this.#through.get(rendition) ?? 0;
+      if (msn <= (this.#newest.get(rendition) ?? 0) - PART_SEGMENTS || msn <= through || msn > through + PARTS_AHEAD) return false;
+      await kept.use(this.#abort.signal, (bytes) => this.#call(path, bytes));
+      return true;
+    });
+  }
+
+  #putSegment(segment: SegmentUpload, kept: Kept): Promise<void> {
+    let faults = 0;
+    return this.#retrying(async () => {
+      try {
+        await kept.use(this.#abort.signal, (bytes) => this.#call(segmentPath(segment), bytes));
+      } catch (error) {
+        if (!(error instanceof EdgeUnavailable) || this.#options.edge.health.away) throw error;
+        faults += 1;
+        throw faults < MAX_FAULTS ? error : new EdgeRefusal(503, "faulty", error.message);
+      }
+    });
+  }
+
+  /** A segment that the edge will never get leaves a gap, so that playlists go on without it (PL12). Rejects where the epoch is at an end, or time is. */
+  async #declareGap(segment: SegmentUpload, error: unknown): Promise<void> {
+    const { rendition, msn } = segment;
+    const lost = error instanceof BytesLost;
+    if (!lost && (!(error instanceof EdgeRefusal) || endsEpoch(error))) throw error;
+    // What was given up was counted then.
+    if (!lost || error.reason !== "given_up") {
+      this.#options.log.error({ rendition, msn, error: error.message }, "a segment cannot be sent: it becomes a gap");
+      this.#noteGap(rendition, msn);
+    }
+    await this.#putGap(segment);
+  }
+
+  #putGap(segment: Omit<SegmentUpload, "bytes">): Promise<void> {
+    const duration = Math.min(segment.duration, this.#targetDuration);
+    return this.#put(`${segmentPath({ ...segment, duration })}&gap=1`, new Uint8Array());
   }
 
   #lane(lanes: Map<string, Lane<MediaItem>>, rendition: string, what: string): Lane<MediaItem> {
@@ -147,45 +255,50 @@ export class Uploader {
 
   #failed(error: unknown, what: string): void {
     const { log, onRefused } = this.#options;
+    if (this.#refused) return;
+    if (this.#abort.signal.aborted) {
+      this.#unsent += 1;
+      return;
+    }
     const message = error instanceof Error ? error.message : String(error);
+    // Parts that run ahead of what the edge has yet to get are in their segments, too.
+    if (error instanceof EdgeRefusal && error.code === "too_far_ahead") return log.debug({ what, error: message }, "not taken yet");
     log.warn({ what, error: message }, "upload failed");
-    if (!(error instanceof EdgeRefusal) || !endsEpoch(error) || this.#refused) return;
+    if (!(error instanceof EdgeRefusal) || !endsEpoch(error)) return;
     this.abort();
     onRefused(message);
   }
 
-  /** A segment that the edge will never take leaves a gap, so that playlists go on without it (PL12). Rejects where the epoch is at an end. */
-  async #declareGap(segment: SegmentUpload, error: unknown): Promise<void> {
-    if (!(error instanceof EdgeRefusal) || endsEpoch(error)) throw error;
-    const { log } = this.#options;
-    log.error({ rendition: segment.rendition, msn: segment.msn, error: error.message }, "the edge refused a segment: it becomes a gap");
-    const duration = Math.min(segment.duration, this.#targetDuration);
-    await this.#putGap(segmentPath({ ...segment, duration }));
-  }
-
-  /** Gives up the oldest until what waits fits: parts first, for their segment carries them too, then segments as gaps. */
-  #bound(): void {
-    const waiting = () => [...this.#parts.values(), ...this.#segments.values()].reduce((sum, lane) => sum + lane.bytes, 0);
-    if (waiting() <= MAX_BYTES) return;
-    for (const lane of this.#parts.values()) lane.take(() => true);
-    for (const lane of this.#segments.values()) {
-      while (waiting() > MAX_BYTES && this.#giveUpOldest(lane));
+  #dropParts(condition: (item: MediaItem) => boolean): void {
+    for (const lane of this.#parts.values()) {
+      for (const { kept } of lane.take(condition)) kept?.release();
     }
   }
 
-  /** Replaces the oldest segment that waits by a gap, so that playlists go on without it (PL12). Returns whether there was one. */
-  #giveUpOldest(lane: Lane<MediaItem>): boolean {
-    let found = false;
-    const [oldest] = lane.take((item) => {
-      const first = !found && item.size > 0;
-      found ||= first;
-      return first;
-    });
-    if (oldest === undefined) return false;
-    const { rendition, msn, path } = oldest;
-    this.#options.log.warn({ rendition, msn }, "the edge is too slow: a segment is given up");
-    lane.push({ ...oldest, size: 0, run: () => this.#putGap(path) });
-    return true;
+  #uploaded(what: "part" | "segment", since: number): void {
+    if (!this.#refused) this.#options.onUploaded?.(what, (performance.now() - since) / 1000);
+  }
+
+  /** A segment is through: its parts, and those before it, are of no use to anybody any more. */
+  #sent(rendition: string, msn: number): void {
+    this.#through.set(rendition, msn);
+    this.#dropParts((item) => item.rendition === rendition && item.msn <= msn);
+    if (this.#givenUp === 0 || this.#abort.signal.aborted || this.#shelf.oldest(false) !== null) return;
+    this.#options.log.warn({ segments: this.#givenUp }, "the edge has what waited for it, but for the segments that were given up");
+    this.#givenUp = 0;
+  }
+
+  #noteGivenUp(rendition: string, msn: number): void {
+    this.#givenUp += 1;
+    if (this.#givenUp === 1) {
+      this.#options.log.error({ rendition, msn }, "more waits for the edge than there is room for: the oldest segments become gaps");
+    }
+    this.#noteGap(rendition, msn);
+  }
+
+  #noteGap(rendition: string, msn: number): void {
+    this.#gaps += 1;
+    this.#options.onGap?.(rendition, msn);
   }
 }
 
@@ -194,6 +307,12 @@ function endsEpoch(error: EdgeRefusal): boolean {
   return error.code === "fenced" || error.code === "declared_differs" || error.status === 401;
 }
 
-function segmentPath({ rendition, msn, duration, pdt }: SegmentUpload): string {
+function segmentPath({ rendition, msn, duration, pdt }: Omit<SegmentUpload, "bytes">): string {
   return `/${rendition}/${msn}?duration=${duration.toFixed(6)}&pdt=${Math.round(pdt)}`;
+}
+
+async function settledWithin(promise: Promise<void>, timeoutMs: number): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([promise, sleep(timeoutMs, undefined, { ref: false, signal: timer.signal }).catch(() => undefined)]);
+  timer.abort();
 }

@@ -11,18 +11,21 @@ const secrets = loadSecrets(settings.dataDir, process.env);
 try {
   const config = readOriginConfig(
     {
+      // A local run ends at once, and what its operator may ask is on any free port.
+      DRAIN_SECONDS: "0",
+      PRIVATE_PORT: "0",
+      ...process.env,
       EDGE_URL: `http://${localAddress(settings.host)}:${settings.port}`,
       ORIGIN_TOKEN: secrets.ORIGIN_TOKENS.split(",")[0],
       RTMP_HOST: settings.host,
       RTMP_PORT: String(settings.rtmpPort),
-      LOG_LEVEL: process.env.LOG_LEVEL || "info",
     },
     tmpdir(),
   );
   const origin = new Origin(config, createLog(config.logLevel));
-  const { port } = await origin.start();
+  const ports = await origin.start();
   endWithSupervisor(() => origin.stop());
-  report({ ready: { port } });
+  report({ ready: { privatePort: ports.privateHttp } });
 } catch (error) {
   report({ failed: `the origin could not start: ${error instanceof Error ? error.message : String(error)}` });
 }

@@ -124,7 +124,7 @@ async function measure(options: Options, recording: Recording, run: BenchRun, su
     `${subject.name}: publishing ${options.streams} ${options.streams === 1 ? "stream" : "streams"}, measuring for ${options.seconds} s…`,
   );
   const first = await publish(firstKey);
-  const watched = watch(first, subject.output, cadence, period);
+  const watched = watch(first.clock, subject.output, cadence, period);
   const timed = async (): Promise<Omit<Measured, "delays">> => {
     for (const streamKey of otherKeys) {
       await sleep(RAMP_MS);

@@ -19,6 +19,8 @@ export interface Conformance {
 }
 
 const AV_LIMIT_SECONDS = 0.02;
+/** Video renditions have one clock: what differs at all is no rounding. */
+const VIDEO_LIMIT_SECONDS = 0.000_02;
 const MAPPING_LIMIT_MS = 5;
 const START_MS = 15_000;
 
@@ -50,6 +52,7 @@ export class StrictPlayer {
         );
     await Promise.all(this.#players.map(follow));
     this.#compare();
+    this.#compareBoundaries();
     this.#checkReports();
     const last = await this.#multivariant().catch(() => null);
     for (const text of [first, last]) if (text !== null) this.#checkVariants(text, text === last);
@@ -99,6 +102,18 @@ export class StrictPlayer {
           this.#say("CM2", `starts are 20 ms apart or more: ${where}`, `msn ${msn}: ${(apart * 1000).toFixed(1)} ms`);
         const mapping = Math.abs(mine.mappingMs - theirs.mappingMs);
         if (mapping > MAPPING_LIMIT_MS) this.#say("PL6", `dates map to other times: ${where}`, `msn ${msn}: ${mapping.toFixed(1)} ms`);
+      }
+    }
+  }
+
+  /** All video renditions are cut at the same presentation times [CM3]. */
+  #compareBoundaries(): void {
+    const [lead, ...others] = this.#players.filter(({ track }) => [...track.inits.values()].some(({ kind }) => kind === "video"));
+    for (const other of others) {
+      for (const [msn, { seconds }] of lead?.track.starts ?? []) {
+        const theirs = other.track.starts.get(msn)?.seconds ?? seconds;
+        if (Math.abs(seconds - theirs) > VIDEO_LIMIT_SECONDS)
+          this.#say("CM3", `cut elsewhere: ${lead?.name} and ${other.name}`, `msn ${msn}: ${seconds}, ${theirs}`);
       }
     }
   }

@@ -4,7 +4,6 @@ import { ANNOUNCE_INTERVAL_MS, Announcer } from "../../domain/audience/announcer
 import { Audience, GRACE_MS, SILENT_AFTER_MS } from "../../domain/audience/audience.ts";
 import { CLIENT_LIMIT, METADATA_LIMIT, spendMessage } from "../../domain/audience/message-limit.ts";
 import { decideReplay, type SentEvent } from "../../domain/audience/replay.ts";
-import { computeHealth } from "../../domain/broadcast/health.ts";
 
 describe("Audience", () => {
   it("counts viewers, not sockets", () => {
@@ -142,21 +141,5 @@ describe("decideReplay", () => {
     const at = [1_000_000, 700_000, 1_000_500];
     const kept = events(3, 100).map((event, index) => ({ ...event, at: at[index] as number }));
     expect(decideReplay(kept, 3, 0, 1_001_000)).toMatchObject({ gap: { from: 1, to: 2 }, events: [{ seq: 3 }] });
-  });
-});
-
-describe("computeHealth", () => {
-  const heartbeat = { fps: 30, bitrate_kbps: 2_000, dropped_frames: 0, keyframe_interval: 2, speed: 1, warnings: [] };
-
-  it.each([
-    ["good", {}],
-    ["good", { speed: 0.96 }],
-    ["fair", { speed: 0.93 }],
-    ["fair", { dropped_frames: 1 }],
-    ["poor", { dropped_frames: 3 }],
-    ["poor", { speed: 0.8 }],
-    ["poor", { fps: 0 }],
-  ] as const)("is %s with %o", (health, change) => {
-    expect(computeHealth({ ...heartbeat, ...change }, heartbeat)).toBe(health);
   });
 });

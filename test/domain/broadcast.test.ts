@@ -8,7 +8,7 @@ let leases = 0;
 
 function publish(broadcast: Broadcast, now: number, keyId = "key") {
   leases += 1;
-  return { ...broadcast.publish({ originId: "origin", keyId, lease: `lease${leases}` }, now) };
+  return { ...broadcast.publish({ originId: "origin", keyId, backup: false, profile: "passthrough", lease: `lease${leases}` }, now) };
 }
 
 function live(now = 0) {
@@ -148,7 +148,7 @@ describe("Broadcast", () => {
   it("never lowers an epoch or a broadcast, has one holder, and is the same after being kept and restored", () => {
     const reasons: EndReason[] = ["unpublished", "connection_lost", "transcoder_failed"];
     const command = fc.record({
-      kind: fc.constantFrom("publish", "live", "renew", "end", "tick", "revoke", "restore"),
+      kind: fc.constantFrom("publish", "next", "live", "renew", "end", "tick", "revoke", "restore"),
       wait: fc.integer({ min: 0, max: 20_000 }),
       reason: fc.constantFrom(...reasons),
     });
@@ -169,12 +169,19 @@ describe("Broadcast", () => {
             } catch {
               expect(broadcast.connection?.expiresAt).toBeGreaterThan(now);
             }
+          } else if (kind === "next") {
+            const held = broadcast.connection;
+            if (held === null) continue;
+            leases += 1;
+            expect(broadcast.next(held.epoch, held.lease, `lease${leases}`, now)).toMatchObject({ epoch: epoch + 1, live: held.live });
+            expect(() => broadcast.authorize(held.epoch, held.lease)).toThrow("does not hold the lease");
+            epoch += 1;
           } else if (kind === "live") broadcast.goLive(now);
           else if (kind === "renew") broadcast.renew(now);
           else if (kind === "end") broadcast.end(reason, null, WINDOW, now);
           else if (kind === "tick") broadcast.tick(WINDOW, now);
           else if (kind === "revoke") broadcast.revokeKey(`key ${keys++}`, WINDOW, now);
-          else broadcast = new Broadcast(JSON.parse(JSON.stringify(broadcast.snapshot())));
+          else broadcast = Broadcast.restore(JSON.parse(JSON.stringify(broadcast.snapshot())), now);
           expect(broadcast.number).toBeGreaterThanOrEqual(number);
           number = broadcast.number;
           if (broadcast.status === "active") expect(broadcast.connection).not.toBeNull();

@@ -30,6 +30,7 @@ function packaged(frames: Sample[]): PackagedSegment[] {
     onPart: ignore,
     onWarning: ignore,
     onSegment: (one: PackagedSegment) => segments.push(one),
+    onGap: () => {},
   };
   const writer = new TrackWriter("source", 1, () => 0, sink);
   const cadence = { targetDuration: 2, partTarget: 0.5, nominalPart: 0.5, keyInterval: 2, frameRate: 30 };

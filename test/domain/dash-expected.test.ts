@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { endsOf, expectAudioSegments, expectSegments, type TimedSegment } from "../../domain/dash/expected.ts";
 import { AudioSegmenter } from "../../origin/package/audio-segmenter.ts";
 import { computeAudioCadence } from "../../origin/package/cadence.ts";
-import type { CutPart, CutTarget } from "../../origin/package/open-segment.ts";
+import type { FollowingCutTarget } from "../../origin/package/following-segmenter.ts";
+import type { CutPart } from "../../origin/package/open-segment.ts";
 import { VideoSegmenter } from "../../origin/package/video-segmenter.ts";
 import { AUDIO } from "./dash-scene.ts";
 
@@ -21,7 +22,7 @@ interface Encoder {
 /** What the packager makes of an encoder whose times are whole milliseconds. */
 function encode({ fps, sampleRate, keyFrames, delay = () => 0 }: Encoder): { video: TimedSegment[]; audio: TimedSegment[] } {
   const cut = { video: [] as CutPart[], audio: [] as CutPart[] };
-  const into = (parts: CutPart[]): CutTarget => ({ onPart: (part) => parts.push(part), onSegment: () => {} });
+  const into = (parts: CutPart[]): FollowingCutTarget => ({ onPart: (part) => parts.push(part), onSegment: () => {}, onMissing: () => {} });
   const nominalPart = Math.round(0.5 * fps) / fps;
   const audioCadence = computeAudioCadence({ nominalPart, frameSeconds: 1024 / sampleRate, declaredPartTarget: null });
   const audio = new AudioSegmenter(

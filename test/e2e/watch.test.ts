@@ -14,7 +14,12 @@ async function open(options: WindowStreamOptions, fragment = ""): Promise<{ page
   const { id } = await platform.createStream();
   const page = await (await browser.newContext({ viewport: { width: 960, height: 720 } })).newPage();
   pages.push(page);
-  await page.addInitScript(() => Object.assign(window, { seen: { stalls: 0 } }));
+  await page.addInitScript(() => {
+    const seen = { begun: false, stalls: 0 };
+    Object.assign(window, { seen });
+    document.addEventListener("playing", () => (seen.begun = true), true);
+    document.addEventListener("waiting", () => (seen.stalls += seen.begun ? 1 : 0), true);
+  });
   const stream = new WindowStream(footage, id, options);
   await stream.takeOver(page);
   await page.goto(`${platform.site}/watch/${id}${fragment}`);
@@ -171,6 +176,28 @@ describe("qualities", () => {
     await button.click();
     await menu.getByRole("menuitemradio", { name: "Auto" }).click();
     await expect.poll(() => button.textContent(), soon).toBe("Auto (360p)");
+  });
+
+  it("that are dropped are left without a stall, and played again when they are back", async () => {
+    const { page, stream, id } = await open({ status: "active", renditions: ["360p", "180p"] });
+    const height = () => page.evaluate(() => document.querySelector("video")?.videoHeight);
+    await expect.poll(player(page), soon).toBe("playing");
+    await expect.poll(height, soon).toBe(360);
+    const lists = () => stream.requests.filter((path) => path.endsWith(`/hls/${id}/index.m3u8`)).length;
+    const before = lists();
+    stream.offer(["180p"], "overload");
+    await expect.poll(() => page.locator(".quality-name").count(), { timeout: 2_000 }).toBe(1);
+    await expect.poll(height, { timeout: 30_000 }).toBe(180);
+    const asked = stream.requests.filter((path) => path.includes("/360p/")).length;
+    await pause(5);
+    expect(stream.requests.filter((path) => path.includes("/360p/")).length).toBe(asked);
+    stream.offer(["360p", "180p"], "recovered");
+    await expect.poll(height, { timeout: 30_000 }).toBe(360);
+    expect(await page.getByRole("button", { name: /^Quality/ }).textContent()).toBe("Auto (360p)");
+    expect((await look(page)).stalls).toBe(0);
+    expect((await look(page)).player).toBe("playing");
+    // The list of qualities is not loaded anew: the picture goes on.
+    expect(lists()).toBe(before);
   });
 
   it("are named, but are no choice, where there is one", async () => {

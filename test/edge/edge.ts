@@ -1,5 +1,5 @@
 import { env, exports } from "cloudflare:workers";
-import type { PublishAnswer, TracksRequest } from "../../domain/protocol/origin-link.ts";
+import type { PublishAnswer, PublishRequest, Track, TracksRequest } from "../../domain/protocol/origin-link.ts";
 import { createApiClient } from "../../workers/api/client/api-client.ts";
 import type { CreatedStream, CreateStream } from "../../workers/api/client/operations.ts";
 
@@ -64,6 +64,24 @@ export const TRACKS: TracksRequest = {
   ],
 };
 
+const rung = (name: string, width: number, height: number, codec: string, bandwidth: number): Track => {
+  return { kind: "video", name, codec, width, height, frame_rate: 30, bandwidth, part_target: 0.5 };
+};
+
+/** Three rungs and their sound. */
+export const LADDER: TracksRequest = {
+  ...TRACKS,
+  renditions: [
+    rung("1080p", 1920, 1080, "avc1.640028", 8_560_000),
+    rung("720p", 1280, 720, "avc1.64001f", 5_350_000),
+    rung("480p", 854, 480, "avc1.64001e", 2_140_000),
+    ...TRACKS.renditions.slice(1),
+  ],
+};
+
+/** The ladder without its highest rung. */
+export const SHORT_LADDER: TracksRequest = { ...LADDER, reason: "overload", renditions: LADDER.renditions.slice(1) };
+
 /** An origin that speaks `/origin/v1`, call by call. */
 export class OriginCalls {
   readonly publication: PublishAnswer;
@@ -73,11 +91,12 @@ export class OriginCalls {
   }
 
   /** The raw answer to a publish. */
-  static publishRaw(streamKey: string, token = "test-origin-token"): Promise<Response> {
+  static publishRaw(streamKey: string, token = "test-origin-token", fields: Partial<PublishRequest> = {}): Promise<Response> {
+    const request: PublishRequest = { stream_key: streamKey, origin_id: "origin-1", encoder: { software: "test" }, ...fields };
     return ask("/origin/v1/publish", {
       method: "POST",
       headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
-      body: JSON.stringify({ stream_key: streamKey, origin_id: "origin-1", encoder: { software: "test" } }),
+      body: JSON.stringify(request),
     });
   }
 
@@ -94,6 +113,13 @@ export class OriginCalls {
       headers: { Authorization: "Bearer test-origin-token", Lease: lease },
       body: body instanceof Uint8Array ? body : JSON.stringify(body),
     });
+  }
+
+  /** The encoder goes on in a further epoch. */
+  async next(): Promise<OriginCalls> {
+    const answer = await this.call("POST", "/next", { origin_id: "origin-1" });
+    if (answer.status !== 200) throw new Error(`next: ${answer.status} ${await answer.text()}`);
+    return new OriginCalls(await answer.json());
   }
 
   tracks(tracks: TracksRequest = TRACKS): Promise<Response> {
@@ -130,16 +156,16 @@ export class OriginCalls {
   }
 
   /** Tracks and init segments: what comes before media. */
-  async begin(): Promise<void> {
-    for (const answer of [await this.tracks(), await this.init("source"), await this.init("audio")]) {
+  async begin(tracks: TracksRequest = TRACKS): Promise<void> {
+    for (const answer of [await this.tracks(tracks), ...(await Promise.all(tracks.renditions.map(({ name }) => this.init(name))))]) {
       if (!answer.ok) throw new Error(`begin: ${answer.status} ${await answer.text()}`);
     }
   }
 
-  /** Whole segments with their parts, both renditions. */
-  async pushSegments(first: number, last: number): Promise<void> {
+  /** Whole segments with their parts, of these renditions. */
+  async pushSegments(first: number, last: number, renditions = ["source", "audio"]): Promise<void> {
     for (let msn = first; msn <= last; msn++) {
-      for (const rendition of ["source", "audio"]) {
+      for (const rendition of renditions) {
         for (let part = 0; part < 4; part++) await expectOk(this.part(rendition, msn, part));
         await expectOk(this.segment(rendition, msn));
       }

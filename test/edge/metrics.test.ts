@@ -3,11 +3,13 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Analytics } from "../../domain/protocol/api/analytics.ts";
 import { Metrics } from "../../domain/protocol/api/metrics.ts";
-import type { Heartbeat } from "../../domain/protocol/origin-link.ts";
+import { Heartbeat } from "../../domain/protocol/origin-link.ts";
 import { join, joinMany } from "./audience.ts";
 import { ask, askApi, createStream, liveStreamOf, OriginCalls } from "./edge.ts";
 
-const HEARTBEAT: Heartbeat = { fps: 30, bitrate_kbps: 1000, dropped_frames: 0, keyframe_interval: 2, speed: 1, warnings: [] };
+const HEARTBEAT: Heartbeat = Heartbeat.parse({
+  ...{ fps: 30, bitrate_kbps: 1000, dropped_frames: 0, keyframe_interval: 2, speed: 1, warnings: [] },
+});
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 

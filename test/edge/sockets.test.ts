@@ -260,7 +260,7 @@ describe("the socket", () => {
     await origin.heartbeat();
     await expect
       .poll(() => viewer.last("bitrate_update")?.data)
-      .toEqual({ bitrate_kbps: 1000, fps: 30, dropped_frames: 0, health: "good" });
+      .toEqual({ bitrate_kbps: 1000, fps: 30, dropped_frames: 0, health: "good", health_reasons: [] });
     await origin.heartbeat();
     await liveStreamOf(id).sendMetadata(Date.UTC(2026, 0, 1), { question: "Who wins?", answers: [1, null, "x"] });
     await expect

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readOriginConfig } from "../../origin/config.ts";
 import type { Log } from "../../origin/log.ts";
-import { Origin } from "../../origin/origin.ts";
+import { Origin, type OriginPorts } from "../../origin/origin.ts";
 import { build } from "../../scripts/local/build.ts";
 import { startEdge } from "../../scripts/local/edge.ts";
 import { type ApiClient, createApiClient } from "../../workers/api/client/api-client.ts";
@@ -28,6 +29,10 @@ export interface Platform {
   /** The administrator's. */
   apiKey: string;
   origin: Origin;
+  /** Where the origin is asked for its health. */
+  privatePort: number;
+  /** Another box at the same edge; `settings` as an origin's environment. Ends with the platform. */
+  startOrigin(settings?: Record<string, string>): Promise<{ origin: Origin; ports: OriginPorts }>;
   /** Every line that the origin has logged. */
   logs: string[];
   /** Calls the API with the administrator's key. */
@@ -54,6 +59,21 @@ export interface PlatformOptions {
   edgeUrl?: (site: string) => Promise<string>;
   /** Settings of wrangler.toml that shall be others here. */
   vars?: Record<string, string>;
+  /** Settings of the origin that shall be others here, as its environment. */
+  origin?: Record<string, string>;
+}
+
+/** A log that keeps its lines as JSON. */
+function createMemoryLog(lines: string[], fixed: object = {}): Log {
+  const write = (level: string) => (fields: object, message: string) =>
+    void lines.push(JSON.stringify({ level, ...fixed, ...fields, message }));
+  return {
+    debug: write("debug"),
+    info: write("info"),
+    warn: write("warn"),
+    error: write("error"),
+    child: (fields) => createMemoryLog(lines, { ...fixed, ...fields }),
+  };
 }
 
 /** Starts a platform on free ports, with data of its own. */
@@ -65,19 +85,29 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   const site = edge.url.origin;
   const port = Number(edge.url.port);
   const logs: string[] = [];
-  const write = (level: string) => (fields: object, message: string) => void logs.push(JSON.stringify({ level, ...fields, message }));
-  const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
-  const config = {
-    edgeUrl: (await options.edgeUrl?.(site)) ?? site,
-    originToken: SECRETS.ORIGIN_TOKENS,
-    originId: "test-origin",
-    host: "127.0.0.1",
-    rtmpPort: 0,
-    runDirectory: join(dataDir, "run"),
-    logLevel: "warn",
+  const log = createMemoryLog(logs);
+  const edgeUrl = (await options.edgeUrl?.(site)) ?? site;
+  const origins: Origin[] = [];
+  const startOrigin: Platform["startOrigin"] = async (settings = {}) => {
+    const name = `box${origins.length}`;
+    const environment = {
+      EDGE_URL: edgeUrl,
+      ORIGIN_TOKEN: SECRETS.ORIGIN_TOKENS,
+      ORIGIN_ID: name,
+      RTMP_HOST: "127.0.0.1",
+      RTMP_PORT: "0",
+      RUN_DIR: join(dataDir, name),
+      PRIVATE_PORT: "0",
+      DRAIN_SECONDS: "0",
+      LOG_LEVEL: "warn",
+      ...settings,
+    };
+    const origin = new Origin(readOriginConfig(environment, dataDir), log);
+    origins.push(origin);
+    return { origin, ports: await origin.start() };
   };
-  const origin = new Origin(config, log);
-  const { port: rtmpPort } = await origin.start();
+  const { origin, ports } = await startOrigin(options.origin);
+  const rtmpPort = ports.rtmp;
 
   const { v1: api } = createApiClient(site, {
     apiKey: SECRETS.ADMIN_API_KEY,
@@ -86,6 +116,8 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   return {
     site,
     rtmpPort,
+    privatePort: ports.privateHttp,
+    startOrigin,
     originToken: SECRETS.ORIGIN_TOKENS,
     apiKey: SECRETS.ADMIN_API_KEY,
     origin,
@@ -123,7 +155,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       edge = await startEdge({ ...edgeOptions, port });
     },
     async stop() {
-      await origin.stop();
+      for (const one of origins) await one.stop();
       await edge.miniflare.dispose();
       rmSync(dataDir, { recursive: true, force: true });
     },

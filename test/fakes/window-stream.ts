@@ -82,8 +82,12 @@ export class WindowStream {
   readonly #id: string;
   readonly #options: Required<Omit<WindowStreamOptions, "token">> & { token: string | null };
   #startedAt: number;
+  #seq = 1;
   #socket: WebSocketRoute | null = null;
   #status: StreamStatus;
+  /** Renditions that are offered no more, with the first segment that they lack; and stretches that they have lacked. */
+  readonly #dropped = new Map<RenditionName, number>();
+  readonly #lacking: { rendition: RenditionName; from: number; to: number }[] = [];
   /** Media playlists answer 410, as those of a broadcast that has made way for another. */
   isCutOff = false;
   /** Paths and queries that the page asked for below `/hls/` or `/t/`, in order. */
@@ -125,6 +129,33 @@ export class WindowStream {
     if (this.#socket !== null) this.#greet(this.#socket);
   }
 
+  /** The stream has these renditions from its next segment on; the others have gaps. */
+  offer(names: RenditionName[], reason: string): void {
+    const next = this.#liveSegments + 1;
+    for (const rendition of this.#options.renditions) {
+      const from = this.#dropped.get(rendition);
+      if (names.includes(rendition) && from !== undefined) {
+        this.#dropped.delete(rendition);
+        this.#lacking.push({ rendition, from, to: next });
+      } else if (!names.includes(rendition)) this.#dropped.set(rendition, from ?? next);
+    }
+    const data = { stream_id: this.#id, qualities: names, reason, timestamp: new Date().toISOString() };
+    this.#socket?.send(JSON.stringify({ event: "quality_changed", seq: ++this.#seq, data }));
+  }
+
+  get #offered(): RenditionName[] {
+    return this.#options.renditions.filter((name) => !this.#dropped.has(name));
+  }
+
+  get #liveSegments(): number {
+    return Math.min(this.#footage.length, Math.floor((Date.now() - this.#startedAt) / 1000 / SEGMENT_SECONDS));
+  }
+
+  #isGap(name: RenditionName, index: number): boolean {
+    if (index >= (this.#dropped.get(name) ?? Number.POSITIVE_INFINITY)) return true;
+    return this.#lacking.some(({ rendition, from, to }) => rendition === name && index >= from && index < to);
+  }
+
   #greet(socket: WebSocketRoute): void {
     const over = this.#status === "completed" ? new Date().toISOString() : null;
     const stream = {
@@ -135,7 +166,13 @@ export class WindowStream {
       started_at: new Date(this.#startedAt).toISOString(),
     };
     const data = { instance: "i", stream: { ...stream, ended_at: over, end_reason: null }, viewer_count: 1, peak_viewers: 1 };
-    socket.send(JSON.stringify({ event: "connection_established", seq: 1, data: { ...data, qualities: [], ping_interval_ms: 25_000 } }));
+    socket.send(
+      JSON.stringify({
+        event: "connection_established",
+        seq: this.#seq,
+        data: { ...data, qualities: this.#offered, ping_interval_ms: 25_000 },
+      }),
+    );
   }
 
   async #answer(route: Route): Promise<void> {
@@ -154,7 +191,7 @@ export class WindowStream {
 
   #multivariant(): string {
     const file = this.#status === "completed" ? "recording.m3u8" : "index.m3u8";
-    const variants = this.#options.renditions.map(
+    const variants = this.#offered.map(
       (name) =>
         `#EXT-X-STREAM-INF:BANDWIDTH=${name === "360p" ? 900_000 : 300_000},RESOLUTION=${SIZES[name]},FRAME-RATE=15.000\n1/${name}/${file}\n`,
     );
@@ -163,9 +200,7 @@ export class WindowStream {
 
   #mediaPlaylist(name: RenditionName): string {
     const over = this.#status === "completed";
-    const last = over
-      ? this.#footage.length
-      : Math.min(this.#footage.length, Math.floor((Date.now() - this.#startedAt) / 1000 / SEGMENT_SECONDS));
+    const last = over ? this.#footage.length : this.#liveSegments;
     const first = over ? 0 : Math.max(0, last - Math.floor(this.#options.windowSeconds / SEGMENT_SECONDS));
     const lines = [
       ...["#EXTM3U", "#EXT-X-VERSION:8", `#EXT-X-TARGETDURATION:${SEGMENT_SECONDS}`],
@@ -175,6 +210,7 @@ export class WindowStream {
     for (let index = first; index < last; index++) {
       if (index === first)
         lines.push(`#EXT-X-PROGRAM-DATE-TIME:${new Date(1_780_000_000_000 + index * SEGMENT_SECONDS * 1000).toISOString()}`);
+      if (this.#isGap(name, index)) lines.push("#EXT-X-GAP");
       lines.push(`#EXTINF:${SEGMENT_SECONDS}.00000,`, `/footage/${name}-${index}.m4s`);
     }
     return `${lines.join("\n")}\n${over ? "#EXT-X-ENDLIST\n" : ""}`;

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Ingest } from "../../origin/ingest/ingest.ts";
 import { RtmpClient } from "../fakes/rtmp/client.ts";
 import { type FlvTag, recordFlvTags, syntheticSource } from "../fakes/rtmp/flv-tags.ts";
-import { eventually, isAlive, type RunningIngest, startIngest } from "../fakes/rtmp/ingest-fixture.ts";
+import { eventually, isAlive, type RunningIngest, recordingLog, startIngest } from "../fakes/rtmp/ingest-fixture.ts";
 
 let tags: FlvTag[];
 beforeAll(async () => {
@@ -273,12 +273,11 @@ describe("the ingest process", () => {
 
   it("says in words that its port is taken", { timeout: 10_000 }, async () => {
     const running = await startIngest();
-    const log = { debug() {}, info() {}, warn() {}, error() {} };
     const second = new Ingest({
       rtmpPort: running.port,
       bind: "127.0.0.1",
       runDirectory: join(tmpdir(), "ingest-test"),
-      log,
+      log: recordingLog([]),
       onPublication() {},
     });
     await expect(second.start()).rejects.toThrow(`RTMP port ${running.port} is already in use.`);

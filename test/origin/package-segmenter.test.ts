@@ -47,6 +47,7 @@ function play(scene: Scene) {
       partTarget: 0.5,
       declared: scene.declared ?? null,
       announcedFrameRate: scene.announced === undefined ? fps : scene.announced,
+      keyInterval: null,
     },
     "source",
   );
@@ -72,6 +73,7 @@ function play(scene: Scene) {
   const into = (cut: Cut) => ({
     onPart: (part: CutPart) => cut.parts.push(part),
     onSegment: (segment: CutSegment) => cut.segments.push(segment),
+    onMissing: () => undefined,
   });
   const audioSegmenter = new AudioSegmenter(
     { timescale: sampleRate, frameTicks: 1024, cadence: audioCadence, targetDuration: cadence.targetDuration, nextMsn: 1 },
@@ -163,7 +165,7 @@ describe("cadence", () => {
 
   it("[PL1] is bound by what the broadcast declared before, and waits for nothing then", () => {
     const declared = { target_duration: 4, part_targets: { source: 0.5, audio: 0.512 } };
-    const probe = new CadenceProbe({ segmentTarget: 2, partTarget: 0.5, declared, announcedFrameRate: 25 }, "source");
+    const probe = new CadenceProbe({ segmentTarget: 2, partTarget: 0.5, declared, announcedFrameRate: 25, keyInterval: null }, "source");
     probe.observe({ time: 0, duration: 0.04, idr: true });
     expect(probe.decide()).toMatchObject({ targetDuration: 4, partTarget: 0.5 });
     const { audio, video, cadence, audioCadence } = play({ fps: 25, seconds: 20, idr: every(2, 25), declared });

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeFlvHeader, encodeFlvTag, FlvReader, type FlvTag } from "../../origin/transcode/flv.ts";
-import { GopCache } from "../../origin/transcode/gop-cache.ts";
 import { InputProbe } from "../../origin/transcode/input.ts";
 import { InputClock } from "../../origin/transcode/input-clock.ts";
 import { InputStats } from "../../origin/transcode/input-stats.ts";
@@ -129,65 +128,81 @@ describe("media tags", () => {
 });
 
 describe("input probe", () => {
+  const offer = (probe: InputProbe, offered: FlvTag, nowMs: number) => probe.push(offered, parseMediaTag(offered), nowMs);
   const video = tag("video", 0, AVC_CONFIG);
   const audio = tag("audio", 0, AAC_CONFIG);
 
   it("is ready once both configurations came", () => {
-    const probe = new InputProbe();
-    expect(probe.push(video, 0).state).toBe("waiting");
-    expect(probe.push(audio, 1)).toMatchObject({ state: "ready", tracks: { audio: { sampleRate: 48000, channels: 2 }, video: {} } });
+    const probe = new InputProbe("passthrough");
+    expect(offer(probe, video, 0).state).toBe("waiting");
+    expect(offer(probe, audio, 1)).toMatchObject({ state: "ready", tracks: { audio: { sampleRate: 48000, channels: 2 }, video: {} } });
   });
 
   it("does not wait for a track that the metadata leaves out", () => {
-    const probe = new InputProbe();
-    expect(probe.push(tag("script", 0, onMetaData({ videocodecid: 7 })), 0).state).toBe("waiting");
-    expect(probe.push(video, 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
+    const probe = new InputProbe("passthrough");
+    expect(offer(probe, tag("script", 0, onMetaData({ videocodecid: 7 })), 0).state).toBe("waiting");
+    expect(offer(probe, video, 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
   });
 
   it("waits 2.5 s for audio and 6 s for video, of media or of time, no longer", () => {
-    const media = new InputProbe();
-    media.push(video, 0);
-    media.push(tag("video", 0, KEY_FRAME), 0);
-    expect(media.push(tag("video", 2499, KEY_FRAME), 0).state).toBe("waiting");
-    expect(media.push(tag("video", 2500, KEY_FRAME), 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
-    const wall = new InputProbe();
-    wall.push(audio, 5000);
-    wall.push(tag("audio", 0, AAC_FRAME), 5000);
-    expect(wall.push(tag("audio", 5999, AAC_FRAME), 5000).state).toBe("waiting");
-    expect(wall.push(tag("audio", 10, AAC_FRAME), 11_000)).toMatchObject({ state: "ready", tracks: { video: null } });
-    const nothing = new InputProbe();
-    nothing.push(tag("video", 0, KEY_FRAME), 0);
-    expect(nothing.push(tag("video", 6000, KEY_FRAME), 0)).toMatchObject({ state: "refused" });
+    const media = new InputProbe("passthrough");
+    offer(media, video, 0);
+    offer(media, tag("video", 0, KEY_FRAME), 0);
+    expect(offer(media, tag("video", 2499, KEY_FRAME), 0).state).toBe("waiting");
+    expect(offer(media, tag("video", 2500, KEY_FRAME), 0)).toMatchObject({ state: "ready", tracks: { audio: null } });
+    const wall = new InputProbe("passthrough");
+    offer(wall, audio, 5000);
+    offer(wall, tag("audio", 0, AAC_FRAME), 5000);
+    expect(offer(wall, tag("audio", 5999, AAC_FRAME), 5000).state).toBe("waiting");
+    expect(offer(wall, tag("audio", 10, AAC_FRAME), 11_000)).toMatchObject({ state: "ready", tracks: { video: null } });
+    const nothing = new InputProbe("passthrough");
+    offer(nothing, tag("video", 0, KEY_FRAME), 0);
+    expect(offer(nothing, tag("video", 6000, KEY_FRAME), 0)).toMatchObject({ state: "refused" });
   });
 
   it("counts from the first frame, whatever time the configurations carry", () => {
-    const probe = new InputProbe();
-    probe.push(video, 0);
-    expect(probe.push(tag("video", 70_000_000, KEY_FRAME), 1).state).toBe("waiting");
-    expect(probe.push(audio, 2)).toMatchObject({ state: "ready", tracks: { audio: {}, video: {} } });
+    const probe = new InputProbe("passthrough");
+    offer(probe, video, 0);
+    expect(offer(probe, tag("video", 70_000_000, KEY_FRAME), 1).state).toBe("waiting");
+    expect(offer(probe, audio, 2)).toMatchObject({ state: "ready", tracks: { audio: {}, video: {} } });
   });
 
   it("takes no configuration without a parameter set for one, and refuses pictures that come without", () => {
     const empty = tag("video", 0, Buffer.from([0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1f, 0xff, 0xe0, 0]));
-    const late = new InputProbe();
-    late.push(empty, 0);
-    expect(late.push(audio, 0).state).toBe("waiting");
-    expect(late.push(video, 0).state).toBe("ready");
-    const never = new InputProbe();
-    for (const first of [empty, audio, tag("video", 0, KEY_FRAME)]) expect(never.push(first, 0).state).toBe("waiting");
-    expect(never.push(tag("video", 6000, KEY_FRAME), 0)).toMatchObject({
+    const late = new InputProbe("passthrough");
+    offer(late, empty, 0);
+    expect(offer(late, audio, 0).state).toBe("waiting");
+    expect(offer(late, video, 0).state).toBe("ready");
+    const never = new InputProbe("passthrough");
+    for (const first of [empty, audio, tag("video", 0, KEY_FRAME)]) expect(offer(never, first, 0).state).toBe("waiting");
+    expect(offer(never, tag("video", 6000, KEY_FRAME), 0)).toMatchObject({
       state: "refused",
-      message: expect.stringMatching(/no H\.264 conf/),
+      message: expect.stringMatching(/no configuration/),
     });
   });
 
   it.each([
     ["HEVC in Enhanced RTMP", tag("video", 0, Buffer.from("\x90hvc1\x01", "latin1")), /^HEVC video is not supported.*H\.264/],
     ["AV1 in Enhanced RTMP", tag("video", 0, Buffer.from("\x90av01\x01", "latin1")), /^AV1 video/],
-    ["MP3", tag("audio", 0, Buffer.from([0x2f, 0xff, 0xfb])), /^MP3 audio is not supported.*AAC/],
+    ["Opus", tag("audio", 0, Buffer.from("\x91Opus\x01", "latin1")), /^Opus audio is not supported.*AAC/],
     ["an AAC configuration that cannot be read", tag("audio", 0, Buffer.from([0xaf, 0, 0x16])), /audio is not supported/],
   ])("refuses %s in words", (_, first, words) => {
-    expect(new InputProbe().push(first, 0)).toEqual({ state: "refused", message: expect.stringMatching(words) });
+    expect(offer(new InputProbe("passthrough"), first, 0)).toEqual({ state: "refused", message: expect.stringMatching(words) });
+  });
+
+  it("takes HEVC and AV1 where the profile does, and MP3 everywhere", () => {
+    const any = new InputProbe("passthrough_any");
+    offer(any, tag("video", 0, Buffer.from("\x90hvc1\x01\x02\x03\x04", "latin1")), 0);
+    const mp3 = tag("audio", 0, Buffer.from([0x2f, 0xff, 0xfb, 0x90, 0x64]));
+    const tracks = { video: { codec: "HEVC" }, audio: { codec: "MP3", sampleRate: 44_100, channels: 2 } };
+    expect(offer(any, mp3, 0)).toMatchObject({ state: "ready", tracks });
+  });
+
+  it("waits for the first key frame of what will be encoded, which says how far apart they are", () => {
+    const probe = new InputProbe("ladder");
+    offer(probe, video, 0);
+    expect(offer(probe, audio, 0).state).toBe("waiting");
+    expect(offer(probe, tag("video", 0, KEY_FRAME), 0)).toMatchObject({ state: "ready", tracks: { firstKeyFrame: expect.anything() } });
   });
 });
 
@@ -231,6 +246,17 @@ describe("input clock of a careless encoder", () => {
     }
   });
 
+  it("waits for the track that jumps a little later, after a jump", () => {
+    const clock = new InputClock(true);
+    expect(clock.place("video", 900_000)).toMatchObject({ state: "placed" });
+    expect(clock.place("audio", 5000)).toEqual({ state: "late" });
+    expect(clock.place("audio", 900_020)).toMatchObject({ state: "placed", timestamp: 1020 });
+    const apart = new InputClock(true);
+    apart.place("video", 900_000);
+    apart.place("video", 904_000);
+    expect(apart.place("audio", 5000)).toMatchObject({ state: "broken" });
+  });
+
   it("does not blame an encoder's late audio on it, where silence has taken its place", () => {
     const clock = new InputClock();
     clock.place("video", 0);
@@ -243,7 +269,14 @@ describe("input clock of a careless encoder", () => {
 });
 
 describe("key gate", () => {
-  const frame = (type: "video" | "audio", timestamp: number, key = false) => ({ type, timestamp, key, body: Buffer.alloc(0) });
+  const frame = (type: "video" | "audio", timestamp: number, key = false) => ({
+    type,
+    timestamp,
+    key,
+    compositionOffset: 0,
+    recovery: false,
+    payload: Buffer.alloc(0),
+  });
 
   it("lets the first key frame go before anything else, and keeps the audio around it", () => {
     const gate = new KeyGate();
@@ -290,21 +323,14 @@ describe("silence in holes", () => {
   });
 });
 
-describe("GOP cache", () => {
-  it("keeps the GOP that is open and a small one before it", () => {
-    const cache = new GopCache();
-    const tags = Array.from({ length: 7 }, (_, index) => Buffer.from([index]));
-    for (const [index, one] of tags.entries()) cache.push(one, index === 1 || index === 3 || index === 5);
-    expect(cache.list().map((one) => one[0])).toEqual([3, 4, 5, 6]);
-    cache.push(Buffer.alloc(17 * 1024 * 1024), false);
-    cache.push(Buffer.from([8]), false);
-    expect(cache.list()).toEqual([]);
-    cache.push(Buffer.from([9]), true);
-    expect(cache.list().map((one) => one[0])).toEqual([9]);
-  });
-});
-
 describe("input figures", () => {
+  it("count the jumps of each track's clock", () => {
+    const stats = new InputStats();
+    for (const timestamp of [0, 40, 5000, 5040, 4000]) stats.note({ type: "video", timestamp, bytes: 1, key: false }, 0);
+    stats.note({ type: "audio", timestamp: 9000, bytes: 1, key: false }, 0);
+    expect(stats.read(0).timestamp_jumps).toBe(2);
+  });
+
   it("never report a negative distance between key frames, which no heartbeat may carry", () => {
     const stats = new InputStats();
     for (const timestamp of [100_000, 102_000, 40]) stats.note({ type: "video", timestamp, bytes: 1, key: true }, 0);

@@ -57,7 +57,10 @@ describe("the state of a watch page", () => {
   });
 
   it("knows how well the encoder's stream arrives, while it is live", () => {
-    const weak: WatchEvent = { event: "bitrate_update", data: { bitrate_kbps: 300, fps: 12, dropped_frames: 4, health: "poor" } };
+    const weak: WatchEvent = {
+      event: "bitrate_update",
+      data: { bitrate_kbps: 300, fps: 12, dropped_frames: 4, health: "poor", health_reasons: [] },
+    };
     expect(stateAfter(established("active"), weak).health).toBe("poor");
     for (const after of [reconnecting, ended, established("active")])
       expect(stateAfter(established("active"), weak, after).health).toBeNull();

@@ -56,7 +56,7 @@ const update = createRoute({
   ...{ method: "patch", path: "/streams/{id}", tags, operationId: "updateStream", ...authorized("streams:write") },
   summary: "Change a stream",
   description:
-    "What is not named stays. Title, visibility and reconnect window hold at once; `latency_mode`, `part_target`, `dvr_window_seconds` and `record` from the next broadcast on. With `If-Match` it is only done where nobody has changed the stream since.",
+    "What is not named stays. Title, visibility and reconnect window hold at once; `profile` from the encoder's next publish on; `latency_mode`, `part_target`, `dvr_window_seconds` and `record` from the next broadcast on. With `If-Match` it is only done where nobody has changed the stream since.",
   request: { params: StreamParams, headers: z.object(IfMatch), body: jsonBody(UpdateStream) },
   responses: {
     200: answer(StreamResource, "The stream as it is now", RevisionHeader),
@@ -125,8 +125,9 @@ export const streams = createRouter()
 
 /** What a stream's object needs of its row. */
 export function configOf(row: StreamRow): StreamConfig {
-  const { id, accountId, revision, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } = row;
-  return { id, accountId, revision, title, visibility, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
+  const { id, accountId, revision, title, visibility, profile, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record } =
+    row;
+  return { id, accountId, revision, title, visibility, profile, reconnectWindowSeconds, latencyMode, partTarget, dvrWindowSeconds, record };
 }
 
 function site(c: Context<ApiSurface>) {

@@ -92,12 +92,16 @@ const SERVER_FRAMES: Frames = {
     example: {
       event: "quality_changed",
       seq: 46,
-      data: { stream_id: lifecycle.stream_id, qualities: ["source"], reason: "input_changed", timestamp: "2026-05-02T18:20:31.000Z" },
+      data: { stream_id: lifecycle.stream_id, qualities: ["720p", "480p"], reason: "overload", timestamp: "2026-05-02T18:20:31.000Z" },
     },
   },
   bitrate_update: {
     description: "Every 5 s of a live broadcast: how well it arrives",
-    example: { event: "bitrate_update", seq: 47, data: { bitrate_kbps: 3120, fps: 29.97, dropped_frames: 0, health: "good" } },
+    example: {
+      event: "bitrate_update",
+      seq: 47,
+      data: { bitrate_kbps: 3120, fps: 29.97, dropped_frames: 2, health: "fair", health_reasons: ["2 frames dropped"] },
+    },
   },
   timed_metadata: {
     description: "What the broadcaster sends along, by `POST /api/v1/streams/{id}/metadata`",

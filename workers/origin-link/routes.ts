@@ -5,10 +5,12 @@ import { initFile, mediaPath, segmentFile } from "../../domain/media-address.ts"
 import {
   EndRequest,
   Heartbeat,
+  NextEpochRequest,
   PartQuery,
   PublishRequest,
   RenditionName,
   SegmentQuery,
+  StandbyRequest,
   TracksRequest,
 } from "../../domain/protocol/origin-link.ts";
 import type { StreamId } from "../../domain/stream-id.ts";
@@ -52,10 +54,24 @@ originLink.post("/publish", async (c) => {
   if (key.expiresAt !== null && key.expiresAt <= Date.now())
     throw new NovaError(403, "key_expired", "this stream key has expired: use a new one");
   const id = await proveStreamId(c.env, found.stream.id);
-  const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), { originId: request.origin_id, keyId: key.id }));
+  const by = { originId: request.origin_id, keyId: key.id, backup: request.backup };
+  const answer = unwrap(await liveStream(c.env, id).publish(configOf(found.stream), by));
   const from = { address: request.encoder.address, origin: request.origin_id };
   c.executionCtx.waitUntil(keys.noteUse(key.id, from, Date.now()).catch(() => undefined));
-  return c.json(answer);
+  return c.json(answer, "standby" in answer ? 202 : 200);
+});
+
+// Asked twice a second by each backup: only the object, which has let it wait, knows the ticket.
+originLink.post("/:stream/standby", async (c) => {
+  const id = await proveStreamId(c.env, c.req.param("stream"));
+  const answer = unwrap(await liveStream(c.env, id).standby(await readJson(c.req.raw, StandbyRequest)));
+  return c.json(answer, "standby" in answer ? 202 : 200);
+});
+
+originLink.post("/:stream/:epoch/next", async (c) => {
+  const { object, holder } = await target(c);
+  const { origin_id } = await readJson(c.req.raw, NextEpochRequest);
+  return c.json(unwrap(await object.nextEpoch(holder, origin_id)));
 });
 
 originLink.put("/:stream/:epoch/tracks", async (c) => {

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import { ProfileName } from "../../domain/profiles.ts";
+import type { ProfileName } from "../../domain/profiles.ts";
 import type { Scope } from "../../domain/protocol/api/access.ts";
 import type { AuditEvent, AuditEventType } from "../../domain/protocol/api/audit-events.ts";
 import type { DeliveredEventType, DeliveryError } from "../../domain/protocol/api/webhooks.ts";
@@ -51,7 +51,7 @@ export const streams = sqliteTable(
     tags: text("tags", { mode: "json" }).$type<string[]>().notNull().default(sql`'[]'`),
     visibility: text("visibility", { enum: ["public", "unlisted", "signed"] }).notNull(),
     latencyMode: text("latency_mode", { enum: ["low", "standard"] }).notNull(),
-    profile: text("profile", { enum: ProfileName.options }).notNull(),
+    profile: text("profile").$type<ProfileName>().notNull(),
     reconnectWindowSeconds: integer("reconnect_window_seconds").notNull(),
     /** Seconds. */
     partTarget: real("part_target").notNull().default(0.5),

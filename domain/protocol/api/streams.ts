@@ -31,7 +31,10 @@ const settings = {
     .meta({ description: "Length of a part, seconds: players stay three of them behind the live edge" }),
   dvr_window_seconds: z.number().int().min(60).max(14_400).meta({ description: "How far back viewers can seek" }),
   record: z.boolean().meta({ description: "Broadcasts stay playable when they have ended" }),
-  profile: ProfileName,
+  profile: ProfileName.meta({
+    description:
+      "What viewers are offered: `passthrough` the encoder's own H.264 as `source`, `passthrough_any` also HEVC and AV1, `ladder` H.264 in 1080p, 720p and 480p as far as the input reaches, `ladder_source` those and `source`",
+  }),
   reconnect_window_seconds: z
     .number()
     .int()

@@ -1,4 +1,4 @@
-import { computeHealth } from "../../../domain/broadcast/health.ts";
+import { healthOf } from "../../../domain/broadcast/health.ts";
 import { type Bitrates, estimateEgress } from "../../../domain/metrics/egress.ts";
 import { onlyKnown, type PlaybackTally } from "../../../domain/metrics/quality-tally.ts";
 import type { Sample, UnixSecond } from "../../../domain/metrics/sample.ts";
@@ -68,7 +68,7 @@ export class Sampler {
       speed: heartbeat.speed,
       stalls: since(tally.stalls, this.#tally?.stalls),
       errors: this.#errors + warnings.length,
-      health: computeHealth(heartbeat, before, media === null || tracks.some(({ kind }) => kind === "video")),
+      health: healthOf(heartbeat, { before, hasVideo: media === null || tracks.some(({ kind }) => kind === "video") }).health,
       settled: at - this.#connectedAt >= SETTLED_AFTER,
       renditions,
     };

@@ -5,7 +5,7 @@ export interface Figure {
   subject: string;
   metric: string;
   value: number;
-  unit: "s" | "percent" | "MB" | "parts" | "1/s" | "events" | "viewers" | "reads";
+  unit: "s" | "percent" | "MB" | "MB/h" | "parts" | "1/s" | "events" | "viewers" | "reads" | "streams" | "files" | "ratio";
   /** How many observations stand behind the value. */
   n: number;
 }

@@ -31,6 +31,13 @@ export class FrameFinder {
     return frame;
   }
 
+  /** The last frame to be shown of media that was encoded anew, by its time alone. */
+  lastShownOfFragments(bytes: Buffer, timescale: number, expected: number): number {
+    const samples = samplesOf(bytes);
+    if (samples.length === 0) throw new Error("media without a frame");
+    return this.#frameAt(Math.max(...samples.map(({ dts, compositionOffset }) => dts + compositionOffset)) / timescale, expected);
+  }
+
   /** The last frame in an MPEG transport stream with one H.264 track without B-frames, by its time alone. */
   lastOfTransportStream(bytes: Buffer, expected: number): number {
     const last = videoTimes(bytes).at(-1);
@@ -55,7 +62,8 @@ export class FrameFinder {
   }
 }
 
-function samplesOf(bytes: Buffer): Sample[] {
+/** The samples of `moof` and `mdat` pairs. */
+export function samplesOf(bytes: Buffer): Sample[] {
   const samples: Sample[] = [];
   let moof: Buffer | null = null;
   for (const box of new BoxSplitter().push(bytes)) {

@@ -27,13 +27,40 @@ const TICKS_PER_SECOND = 100;
 
 /** A process and all its descendants, the process first. Linux only: throws where there is no /proc, or no such process. */
 export function readProcessTree(root: number): ProcessUsage[] {
-  const all = readdirSync("/proc")
+  return treeOf(root, readAll()).map((process) => ({ ...process, ...readMemory(process.pid) }));
+}
+
+/** How many processes of the group that `root` leads are no descendants of it: their parent has died, and they have not. */
+export function countOrphans(root: number): number {
+  const all = readAll();
+  const tree = treeOf(root, all);
+  return all.filter((process) => process.group === root && !tree.includes(process)).length;
+}
+
+/** How many files a process and all its descendants hold open. */
+export function countOpenFiles(root: number): number {
+  return treeOf(root, readAll()).reduce((sum, { pid }) => {
+    try {
+      return sum + readdirSync(`/proc/${pid}/fd`).length;
+    } catch {
+      return sum;
+    }
+  }, 0);
+}
+
+type Process = Pick<ProcessUsage, "pid" | "command" | "cpuSeconds"> & { parent: number; group: number };
+
+function readAll(): Process[] {
+  return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => readProcess(Number(name)) ?? []);
+}
+
+function treeOf(root: number, all: Process[]): Process[] {
   const tree = all.filter((process) => process.pid === root);
   if (tree.length === 0) throw new Error(`process ${root} is gone`);
   for (const parent of tree) tree.push(...all.filter((process) => process.parent === parent.pid));
-  return tree.map((process) => ({ ...process, ...readMemory(process.pid) }));
+  return tree;
 }
 
 /** What the processes for which `isOne` holds used over `seconds`. Only those that lived through count. */
@@ -66,7 +93,7 @@ function readMemory(pid: number): { rssMb: number; pssMb: number } {
 }
 
 /** Null where the process ended meanwhile. */
-function readProcess(pid: number): (Omit<ProcessUsage, "rssMb" | "pssMb"> & { parent: number }) | null {
+function readProcess(pid: number): Process | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The name may hold spaces and parentheses: fields are counted from its end.
@@ -76,6 +103,7 @@ function readProcess(pid: number): (Omit<ProcessUsage, "rssMb" | "pssMb"> & { pa
       pid,
       command: stat.slice(stat.indexOf("(") + 1, nameEnd),
       parent: Number(fields[1]),
+      group: Number(fields[2]),
       cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
     };
   } catch {

@@ -1,4 +1,5 @@
 import { RtmpClient } from "../../fakes/rtmp/client.ts";
+import { FrameClock } from "./frame-clock.ts";
 import type { Recording } from "./recording.ts";
 
 const VIDEO = 9;
@@ -11,11 +12,8 @@ export class Publisher {
   readonly #client: RtmpClient;
   readonly #streamKey: string;
   readonly #startedAt = performance.now();
-  /** When each frame was handed to the socket, ms of `performance.now()`. */
-  readonly #sentAt: number[] = [];
-  readonly #latenessMs: number[] = [];
-  readonly #waiting = new Map<number, PromiseWithResolvers<number>>();
-  readonly #lost: Promise<never>;
+  readonly #clock = new FrameClock();
+  readonly #lateness: { at: number; ms: number }[] = [];
   #next = 0;
   #round = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -25,11 +23,10 @@ export class Publisher {
     this.#client = client;
     this.#streamKey = streamKey;
     this.#recording = recording;
-    this.#lost = client.closed.then(() => {
+    void client.closed.then(() => {
       this.#isLost = true;
-      throw new Error("the server closed the encoder's connection");
+      this.#clock.lose("the server closed the encoder's connection");
     });
-    this.#lost.catch(() => undefined);
   }
 
   /** Begins to send to an RTMP server on this machine. Rejects where it refuses. */
@@ -51,23 +48,12 @@ export class Publisher {
 
   /** How much later than its timestamp says each frame since `since` was sent, ms. */
   latenessSince(since: number): number[] {
-    return this.#latenessMs.filter((_, frame) => (this.#sentAt[frame] ?? 0) >= since);
+    return this.#lateness.filter(({ at }) => at >= since).map(({ ms }) => ms);
   }
 
-  /** When a frame (counted from 0, over all rounds) was handed to the socket; resolves at that moment where it lies ahead. Rejects when the connection is lost. */
-  sent(frame: number): Promise<number> {
-    const at = this.#sentAt[frame];
-    if (at !== undefined) return Promise.resolve(at);
-    const waiting = this.#waiting.get(frame) ?? Promise.withResolvers<number>();
-    this.#waiting.set(frame, waiting);
-    return Promise.race([waiting.promise, this.#lost]);
-  }
-
-  /** The moment of a frame that has been sent. Throws for one that has not. */
-  sentAt(frame: number): number {
-    const at = this.#sentAt[frame];
-    if (at === undefined) throw new Error(`frame ${frame} was found before it was sent`);
-    return at;
+  /** When its frames were sent. */
+  get clock(): FrameClock {
+    return this.#clock;
   }
 
   /** Unpublishes and closes the connection. */
@@ -101,9 +87,7 @@ export class Publisher {
   }
 
   #note(now: number, due: number): void {
-    const frame = this.#sentAt.push(now) - 1;
-    this.#latenessMs.push(now - due);
-    this.#waiting.get(frame)?.resolve(now);
-    this.#waiting.delete(frame);
+    this.#lateness.push({ at: now, ms: now - due });
+    this.#clock.note(now);
   }
 }

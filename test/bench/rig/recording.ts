@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
+import { encodeFlvFile } from "../../fakes/media/flv-file.ts";
 import { type FlvTag, parseFlvTags } from "../../fakes/rtmp/flv-tags.ts";
 
 /** What to record. Frames and key frames are evenly spaced. */
@@ -46,14 +48,30 @@ export async function record(options: RecordingOptions): Promise<Recording> {
   return cutRecording(parseFlvTags(stdout), seconds * 1000, fps * seconds);
 }
 
+/** Writes a recording as an FLV file. */
+export function saveRecording({ headers, tags }: Recording, path: string): void {
+  writeFileSync(path, encodeFlvFile([...headers, ...tags]));
+}
+
+/** Reads what `saveRecording` wrote. */
+export function loadRecording(path: string, periodMs: number): Recording {
+  return splitRecording(parseFlvTags(readFileSync(path)), periodMs);
+}
+
 function cutRecording(all: FlvTag[], periodMs: number, frameCount: number): Recording {
+  const recording = splitRecording(all, periodMs);
+  const { length } = recording.frames;
+  if (length !== frameCount) throw new Error(`the recording has ${length} frames instead of ${frameCount}`);
+  return recording;
+}
+
+function splitRecording(all: FlvTag[], periodMs: number): Recording {
   const headers = all.filter((tag) => !isMedia(tag) && !isEndOfSequence(tag));
   const start = all.find((tag) => tag.type === VIDEO && isMedia(tag))?.timestamp ?? 0;
   const tags = all
     .filter((tag) => isMedia(tag) && tag.timestamp >= start && tag.timestamp < start + periodMs)
     .map((tag) => ({ ...tag, timestamp: tag.timestamp - start }));
   const frames = tags.filter((tag) => tag.type === VIDEO);
-  if (frames.length !== frameCount) throw new Error(`the recording has ${frames.length} frames instead of ${frameCount}`);
   return { headers: headers.map((tag) => ({ ...tag, timestamp: 0 })), tags, frames, periodMs };
 }
 

@@ -1,6 +1,6 @@
 import type { Cadence } from "./cadence.ts";
+import type { FrameClock } from "./frame-clock.ts";
 import { pollUntil } from "./poll.ts";
-import type { Publisher } from "./publisher.ts";
 
 /** A server's output of one stream, as a viewer gets it. */
 export interface Output {
@@ -30,10 +30,15 @@ export interface Period {
 
 /**
  * Follows a stream from its first frame, and measures in the period. Rejects where a segment does not come, or where media
- * does not end with the frame that it should.
+ * does not end with the frame that it should; what was measured up to then is in `delays`.
  */
-export async function watch(publisher: Publisher, output: Output, cadence: Cadence, period: Period): Promise<Delays> {
-  const delays: Delays = { parts: [], segments: [], missingParts: 0 };
+export async function watch(
+  clock: FrameClock,
+  output: Output,
+  cadence: Cadence,
+  period: Period,
+  delays: Delays = { parts: [], segments: [], missingParts: 0 },
+): Promise<Delays> {
   let newestSegment = Number.NEGATIVE_INFINITY;
   const counts = (sentAt: number) => sentAt >= period.from && sentAt <= period.until;
 
@@ -41,13 +46,13 @@ export async function watch(publisher: Publisher, output: Output, cadence: Caden
     let last = -1;
     for (let number = output.firstSegment; ; number++) {
       const expected = last + cadence.segmentFrames;
-      if ((await publisher.sent(expected)) > period.until) return;
+      if ((await clock.sent(expected)) > period.until) return;
       const { value, at } = await pollUntil(`segment ${number}`, () => output.segment(number));
       newestSegment = number;
       last = output.lastFrame(value, expected);
       // One that is shorter was there before anybody asked, and nobody knows since when.
       if (last < expected) throw new Error(`segment ${number} ends with frame ${last} instead of ${expected}`);
-      const sentAt = publisher.sentAt(last);
+      const sentAt = clock.sentAt(last);
       if (counts(sentAt)) delays.segments.push((at - sentAt) / 1000);
     }
   };
@@ -59,7 +64,7 @@ export async function watch(publisher: Publisher, output: Output, cadence: Caden
       const segment = Math.floor(index / cadence.partEnds.length);
       const number = index % cadence.partEnds.length;
       const expected = segment * cadence.segmentFrames + (cadence.partEnds[number] ?? 0) - 1;
-      const sentAt = await publisher.sent(expected);
+      const sentAt = await clock.sent(expected);
       if (sentAt > period.until) return;
       const msn = segment + output.firstSegment;
       const { value, at } = await pollUntil(`part ${msn}.${number}`, async () => {

@@ -1,5 +1,5 @@
 /** What the client says and hears in AMF0. */
-export type AmfValue = number | boolean | string | null | undefined | { [key: string]: AmfValue };
+export type AmfValue = number | boolean | string | null | undefined | AmfValue[] | { [key: string]: AmfValue };
 
 /** AMF0 of some values, one after the other. */
 export function encodeAmf0(...values: AmfValue[]): Buffer {
@@ -21,6 +21,11 @@ function encodeKey(key: string): Buffer {
 
 function encodeValue(value: AmfValue): Buffer {
   if (value === null) return Buffer.from([5]);
+  if (Array.isArray(value)) {
+    const count = Buffer.alloc(4);
+    count.writeUInt32BE(value.length);
+    return Buffer.concat([Buffer.from([10]), count, ...value.map(encodeValue)]);
+  }
   switch (typeof value) {
     case "number": {
       const bytes = Buffer.alloc(9);
@@ -59,6 +64,10 @@ function decodeValue(cursor: { bytes: Buffer; at: number }): AmfValue {
     }
     case 5:
       return null;
+    case 10: {
+      cursor.at += 4;
+      return Array.from({ length: bytes.readUInt32BE(cursor.at - 4) }, () => decodeValue(cursor));
+    }
     case 6:
       return undefined;
     default:

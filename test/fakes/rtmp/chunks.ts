@@ -8,25 +8,46 @@ export interface Message {
 
 const EXTENDED = 0xffffff;
 
-/** A message as chunks: a full header (fmt 0), then continuations (fmt 3). `length` may lie about the payload. */
-export function encodeMessage(message: Message, options: { chunkStream: number; chunkSize: number; length?: number }): Buffer {
-  const { payload, timestamp } = message;
+/** How a message is cut into chunks. */
+export interface Chunking {
+  chunkStream: number;
+  chunkSize: number;
+  /** What the header announces, where it is not the truth. */
+  length?: number;
+  /** Of the first chunk's header: 0 says all, 1 leaves the stream id out, 2 length and type too, 3 everything. 1 and 2 hold a delta. */
+  format?: 0 | 1 | 2 | 3;
+  /** Whether the chunks that go on repeat an extended timestamp, as the standard has it; some encoders don't. */
+  repeatsExtended?: boolean;
+}
+
+/** A message as chunks: a header, then continuations. With the formats 1 and 2 its `timestamp` is the delta to the message before. */
+export function encodeMessage(message: Message, chunking: Chunking): Buffer {
+  return Buffer.concat(encodeChunks(message, chunking));
+}
+
+/** The same, chunk by chunk, for what comes in between. */
+export function encodeChunks({ payload, timestamp, type, streamId }: Message, chunking: Chunking): Buffer[] {
+  const { chunkStream, chunkSize, format = 0, repeatsExtended = true } = chunking;
   const extended = timestamp >= EXTENDED ? Buffer.alloc(4) : Buffer.alloc(0);
   if (extended.length > 0) extended.writeUInt32BE(timestamp);
   const header = Buffer.alloc(11);
   header.writeUIntBE(Math.min(timestamp, EXTENDED), 0, 3);
-  header.writeUIntBE(options.length ?? payload.length, 3, 3);
-  header.writeUInt8(message.type, 6);
-  header.writeUInt32LE(message.streamId, 7);
-  const pieces = [encodeBasicHeader(0, options.chunkStream), header, extended, payload.subarray(0, options.chunkSize)];
-  for (let at = options.chunkSize; at < payload.length; at += options.chunkSize) {
-    pieces.push(encodeBasicHeader(3, options.chunkStream), extended, payload.subarray(at, at + options.chunkSize));
+  header.writeUIntBE(chunking.length ?? payload.length, 3, 3);
+  header.writeUInt8(type, 6);
+  header.writeUInt32LE(streamId, 7);
+  const fields = header.subarray(0, [11, 7, 3, 0][format]);
+  const chunks = [Buffer.concat([encodeBasicHeader(format, chunkStream), fields, extended, payload.subarray(0, chunkSize)])];
+  for (let at = chunkSize; at < payload.length; at += chunkSize) {
+    const repeated = repeatsExtended ? extended : Buffer.alloc(0);
+    chunks.push(Buffer.concat([encodeBasicHeader(3, chunkStream), repeated, payload.subarray(at, at + chunkSize)]));
   }
-  return Buffer.concat(pieces);
+  return chunks;
 }
 
-function encodeBasicHeader(fmt: number, chunkStream: number): Buffer {
-  return chunkStream < 64 ? Buffer.from([(fmt << 6) | chunkStream]) : Buffer.from([fmt << 6, chunkStream - 64]);
+function encodeBasicHeader(format: number, chunkStream: number): Buffer {
+  if (chunkStream < 64) return Buffer.from([(format << 6) | chunkStream]);
+  const id = chunkStream - 64;
+  return id < 256 ? Buffer.from([format << 6, id]) : Buffer.from([(format << 6) | 1, id & 0xff, id >> 8]);
 }
 
 /** Reads what a server sends: whole headers (fmt 0) and their continuations, on chunk streams below 64. */

@@ -1,17 +1,27 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectSecurely } from "node:tls";
 import { type AmfValue, decodeAmf0, encodeAmf0 } from "./amf0.ts";
-import { ChunkReader, encodeMessage, type Message } from "./chunks.ts";
+import { type Chunking, ChunkReader, encodeMessage, type Message } from "./chunks.ts";
 import type { FlvTag } from "./flv-tags.ts";
 
 const HANDSHAKE = 1536;
 const COMMAND = 20;
+const ROUND_GAP_MS = 20;
 
 /** What the server said in an `onStatus`. */
 export interface Status {
   level: string;
   code: string;
   description: string;
+}
+
+/** What `connect` says beside the usual. */
+export interface ConnectDetails {
+  app?: string;
+  /** Fields of its command object, as of Enhanced RTMP: `{ capsEx: 1 }`. */
+  details?: { [key: string]: AmfValue };
 }
 
 /** An RTMP encoder, or player, of our own: it can do everything right and everything wrong. */
@@ -40,6 +50,15 @@ export class RtmpClient {
     return client;
   }
 
+  /** A connection with its TLS done; any certificate will do. */
+  static async openSecurely(port: number, host = "127.0.0.1"): Promise<RtmpClient> {
+    const socket = connectSecurely({ port, host, rejectUnauthorized: false });
+    socket.setNoDelay(true);
+    const client = new RtmpClient(socket);
+    await client.#orLost(once(socket, "secureConnect"));
+    return client;
+  }
+
   /** A connection with its handshake done. */
   static async shaken(port: number, host?: string): Promise<RtmpClient> {
     const client = await RtmpClient.open(port, host);
@@ -50,8 +69,7 @@ export class RtmpClient {
   /** A connection that got as far as `createStream`. */
   static async connected(port: number, host?: string): Promise<RtmpClient> {
     const client = await RtmpClient.shaken(port, host);
-    await client.connect();
-    await client.createStream();
+    await client.setUp();
     return client;
   }
 
@@ -62,12 +80,30 @@ export class RtmpClient {
     this.raw(Buffer.alloc(HANDSHAKE, 9));
   }
 
+  /** The handshake in pieces of `bytes`, one each `everyMs`. */
+  async shakeHandsSlowly(bytes: number, everyMs: number): Promise<void> {
+    const answer = this.#orLost(this.#readHandshake());
+    answer.catch(() => {});
+    const hello = Buffer.concat([Buffer.from([3]), Buffer.alloc(HANDSHAKE, 7), Buffer.alloc(HANDSHAKE, 9)]);
+    for (let at = 0; at < hello.length && this.socket.writable; at += bytes) {
+      this.raw(hello.subarray(at, at + bytes));
+      await delay(everyMs);
+    }
+    await answer;
+  }
+
+  /** What comes between handshake and `publish`. */
+  async setUp(options?: ConnectDetails): Promise<void> {
+    await this.connect(options);
+    await this.createStream();
+  }
+
   raw(bytes: Buffer): void {
     if (this.socket.writable) this.socket.write(bytes);
   }
 
-  send(message: Partial<Message> & { type: number; payload: Buffer }, chunkStream = 3): void {
-    this.raw(encodeMessage({ streamId: 0, timestamp: 0, ...message }, { chunkStream, chunkSize: this.chunkSize }));
+  send(message: Partial<Message> & { type: number; payload: Buffer }, chunkStream = 3, chunking: Partial<Chunking> = {}): void {
+    this.raw(encodeMessage({ streamId: 0, timestamp: 0, ...message }, { chunkStream, chunkSize: this.chunkSize, ...chunking }));
   }
 
   setChunkSize(size: number): void {
@@ -81,10 +117,12 @@ export class RtmpClient {
     this.send({ type: COMMAND, streamId, payload: encodeAmf0(name, transaction, ...values) });
   }
 
-  async connect(app = "live"): Promise<void> {
+  /** Resolves with the values of the server's answer: its properties, and what it says of the connection. */
+  async connect(options: ConnectDetails | string = {}): Promise<AmfValue[]> {
+    const { app = "live", details = {} } = typeof options === "string" ? { app: options } : options;
     const result = this.next((message) => isCommand(message, "_result"));
-    this.command("connect", 1, [{ app, type: "nonprivate", flashVer: "Test/1.0", tcUrl: `rtmp://127.0.0.1/${app}` }]);
-    await result;
+    this.command("connect", 1, [{ app, type: "nonprivate", flashVer: "Test/1.0", tcUrl: `rtmp://127.0.0.1/${app}`, ...details }]);
+    return decodeAmf0((await result).payload).slice(2);
   }
 
   async createStream(): Promise<void> {
@@ -107,6 +145,20 @@ export class RtmpClient {
 
   sendTag(tag: FlvTag, timestamp = tag.timestamp): void {
     this.send({ type: tag.type, streamId: 1, timestamp, payload: tag.data }, tag.type === 9 ? 6 : 4);
+  }
+
+  /** Sends tags at the pace of their timestamps, over and over, until the connection is gone or `signal` says so. */
+  async sendPaced(tags: FlvTag[], signal: AbortSignal): Promise<void> {
+    const startedAt = performance.now();
+    const round = Math.max(...tags.map(({ timestamp }) => timestamp)) + ROUND_GAP_MS;
+    for (let index = 0; !signal.aborted && this.socket.writable; index++) {
+      const tag = tags[index % tags.length];
+      if (!tag) return;
+      const timestamp = tag.timestamp + Math.floor(index / tags.length) * round;
+      const ahead = startedAt + timestamp - performance.now();
+      if (ahead > 0) await delay(ahead);
+      this.sendTag(tag, timestamp % 2 ** 32);
+    }
   }
 
   async nextStatus(): Promise<Status> {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { Ingest } from "../../../origin/ingest/ingest.ts";
+import { Ingest, type IngestOptions } from "../../../origin/ingest/ingest.ts";
 import type { IngestLimits } from "../../../origin/ingest/limits.ts";
 import type { Publication } from "../../../origin/ingest/publication.ts";
 import type { Log } from "../../../origin/log.ts";
@@ -12,6 +12,7 @@ import { type FlvTag, parseFlvTags } from "./flv-tags.ts";
 export interface RunningIngest {
   ingest: Ingest;
   port: number;
+  rtmpsPort: number | null;
   log: string[];
   publications: Publication[];
   /** The publication of a stream key, once it is there. */
@@ -21,19 +22,22 @@ export interface RunningIngest {
 }
 
 /** Starts an ingest. Publications are accepted and read, unless `decide` does otherwise. */
-export async function startIngest(limits: Partial<IngestLimits> = {}, decide = acceptAll): Promise<RunningIngest> {
+export async function startIngest(
+  limits: Partial<IngestLimits> = {},
+  decide = acceptAll,
+  options: Pick<IngestOptions, "processes" | "rtmps"> = {},
+): Promise<RunningIngest> {
   const log: string[] = [];
-  const note = (fields: object, message: string): void => void log.push(`${message} ${JSON.stringify(fields)}`);
-  const sink: Log = { debug: note, info: note, warn: note, error: note };
   const publications: Publication[] = [];
   const media = new Map<Publication, Buffer[]>();
   const ingest = new Ingest({
     rtmpPort: 0,
     bind: "127.0.0.1",
     runDirectory: join(tmpdir(), "ingest-test"),
-    log: sink,
+    log: recordingLog(log),
     logLevel: "error",
     limits,
+    ...options,
     onPublication(publication) {
       publications.push(publication);
       const chunks: Buffer[] = [];
@@ -41,10 +45,11 @@ export async function startIngest(limits: Partial<IngestLimits> = {}, decide = a
       if (decide(publication) === "read") publication.media.on("data", (bytes: Buffer) => chunks.push(bytes));
     },
   });
-  const { port } = await ingest.start();
+  const { port, rtmpsPort } = await ingest.start();
   return {
     ingest,
     port,
+    rtmpsPort,
     log,
     publications,
     publication: (streamKey) => eventually(() => publications.findLast((publication) => publication.streamKey === streamKey)),
@@ -53,6 +58,13 @@ export async function startIngest(limits: Partial<IngestLimits> = {}, decide = a
       return flv.length === 0 ? [] : parseFlvTags(flv);
     },
   };
+}
+
+/** A log that writes its lines to an array: the words, then the fields as JSON. */
+export function recordingLog(lines: string[]): Log {
+  const note = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+  const log: Log = { debug: note, info: note, warn: note, error: note, child: () => log };
+  return log;
 }
 
 function acceptAll(publication: Publication): "read" | "leave" {

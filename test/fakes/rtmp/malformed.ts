@@ -72,6 +72,7 @@ const noise = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 79
 export const misbehaviours: Record<string, Misbehaviour> = {
   "an HTTP request": beforeHandshake(Buffer.from("GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
   "a wrong version byte": beforeHandshake(Buffer.concat([Buffer.from([6]), Buffer.alloc(3072)])),
+  "TLS where none is spoken": beforeHandshake(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])),
   "random bytes after the handshake": afterHandshake((client) => client.raw(noise)),
   "an empty SetChunkSize": afterHandshake((client) => {
     client.send({ type: SET_CHUNK_SIZE, payload: Buffer.alloc(0) }, 2);
@@ -119,6 +120,7 @@ export const misbehaviours: Record<string, Misbehaviour> = {
   "too much before publish": afterConnect((client) => {
     for (let count = 0; count < 3000; count++) client.command("_checkbw", 9, ["x".repeat(100)]);
   }),
+  "an aggregate": whileLive((client) => client.send({ type: 22, streamId: 1, payload: Buffer.alloc(40, 1) })),
   "a shared object": afterConnect((client) => client.send({ type: 19, payload: Buffer.alloc(10) })),
   play: afterConnect((client) => client.command("play", 3, [null, "good"], 1)),
   "play and then media": afterConnect((client) => {

@@ -41,17 +41,21 @@ export function mutate(bytes: Buffer, from: number, random: () => number): Buffe
   let mutated = Buffer.from(bytes);
   const faults = 1 + Math.floor(random() * 8);
   for (let fault = 0; fault < faults; fault++) {
-    const at = Math.min(mutated.length - 1, from + Math.floor(random() ** 2 * (mutated.length - from)));
+    if (mutated.length === 0) break;
+    const at = Math.min(mutated.length - 1, from + Math.floor(random() ** 2 * Math.max(0, mutated.length - from)));
     const length = 1 + Math.floor(random() * 16);
     const rest = mutated.subarray(at + length);
-    const noise = Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
     const kind = Math.floor(random() * 6);
     if (kind === 0) mutated.writeUInt8(mutated.readUInt8(at) ^ (1 << Math.floor(random() * 8)), at);
     else if (kind === 1) mutated.fill(random() < 0.5 ? 0xff : 0, at, Math.min(at + length, mutated.length));
     else if (kind === 2) mutated = Buffer.concat([mutated.subarray(0, at), rest]);
     else if (kind === 3) mutated = Buffer.concat([mutated.subarray(0, at + length), mutated.subarray(at)]);
-    else if (kind === 4) mutated = Buffer.concat([mutated.subarray(0, at), noise, mutated.subarray(at)]);
+    else if (kind === 4) mutated = Buffer.concat([mutated.subarray(0, at), encodeNoise(length, random), mutated.subarray(at)]);
     else if (random() < 0.2) mutated = mutated.subarray(0, at + 1);
   }
   return mutated;
+}
+
+function encodeNoise(length: number, random: () => number): Buffer {
+  return Buffer.from(Array.from({ length }, () => Math.floor(random() * 256)));
 }

@@ -47,7 +47,7 @@ export interface StreamEventData {
   stream_updated: { stream_id: string; title: string; timestamp: string };
   quality_changed: { stream_id: string; qualities: string[]; reason: string; timestamp: string };
   /** Every 5 s of a live broadcast. */
-  bitrate_update: { bitrate_kbps: number; fps: number; dropped_frames: number; health: "good" | "fair" | "poor" };
+  bitrate_update: { bitrate_kbps: number; fps: number; dropped_frames: number; health: "good" | "fair" | "poor"; health_reasons: string[] };
   /** What the broadcaster sends along; `at` is the program date time that it belongs to. */
   timed_metadata: { at: string; payload: JsonValue };
   /** The events `from` to `to` were missed and cannot be had. */

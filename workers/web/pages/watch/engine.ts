@@ -20,6 +20,8 @@ export interface Engine {
   follow(edge: boolean): void;
   /** Plays this quality, or chooses by itself: null. */
   chooseQuality(index: number | null): void;
+  /** The stream has these video renditions now, and no others: leaves one that is gone. False where it has to load anew to follow. */
+  offer(names: readonly string[]): boolean;
   /** Where a viewer at the live edge should be, seconds of media time; null before that is known, and where nothing is live. */
   readonly livePosition: number | null;
   /** What can be sought to; null before that is known. */
@@ -28,8 +30,6 @@ export interface Engine {
   readonly date: number | null;
   /** The name of the rendition that is shown; null where that is not known. */
   readonly rendition: string | null;
-  /** Names of the video renditions that it knows of; empty where it does not say. */
-  readonly renditions: readonly string[];
   /** How far behind live it plays, ms; null where that is not known, and where nothing is live. */
   readonly latencyMs: number | null;
   /** Lets go of the video element. */

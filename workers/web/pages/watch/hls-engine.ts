@@ -1,5 +1,7 @@
 import Hls, { type ErrorData, ErrorDetails, ErrorTypes, Events, type Fragment, type HlsConfig, type LevelDetails } from "hls.js";
 import type { Engine, EngineHandlers } from "./engine.ts";
+import { LevelCap } from "./level-cap.ts";
+import { decideOffer } from "./offer.ts";
 import type { SeekWindow } from "./place.ts";
 import { nameQualities, type Qualities } from "./qualities.ts";
 import type { Failure } from "./recovery.ts";
@@ -34,6 +36,7 @@ const UNSEEN_MS = 500;
 
 const CONFIG: Partial<HlsConfig> = {
   audioStreamController: PromptAudio,
+  capLevelController: LevelCap,
   lowLatencyMode: true,
   startFragPrefetch: true,
   // CMAF passes through untouched: a worker would cost its start and gain nothing.
@@ -79,6 +82,12 @@ export class HlsEngine implements Engine {
   #medium: Medium | null = null;
   #startDate: number | null = null;
   #chosen: number | null = null;
+  /** Names of the renditions that the stream has, as far as anybody has said. */
+  #offered: readonly string[] = [];
+  /** The highest level that is played; null where all are. */
+  #ceiling: number | null = null;
+  /** Media time from which on a level that was gone has segments again; null where none is waited for. */
+  #raiseAt: number | null = null;
 
   constructor(video: HTMLVideoElement, url: string, handlers: EngineHandlers) {
     this.#video = video;
@@ -93,8 +102,10 @@ export class HlsEngine implements Engine {
     });
     this.#hls.on(Events.MANIFEST_PARSED, () => {
       this.#awaitDate();
-      this.#tellQualities();
+      this.#chosen = null;
+      this.#limit(decideOffer(this.#names, this.#offered).ceiling);
     });
+    this.#hls.on(Events.FRAG_BUFFERED, () => this.#raise());
     this.#hls.on(Events.LEVEL_SWITCHED, () => this.#tellQualities());
     this.#hls.on(Events.LEVEL_LOADED, (_event, { details }) => this.#loaded(details));
     this.#hls.attachMedia(video);
@@ -133,6 +144,16 @@ export class HlsEngine implements Engine {
     this.#tellQualities();
   }
 
+  offer(names: readonly string[]): boolean {
+    this.#offered = names;
+    const { follows, ceiling } = decideOffer(this.#names, names);
+    // A level that is back has gaps where this player would go on loading: hls.js would leave it for half a minute.
+    const isHigher = this.#ceiling !== null && (ceiling === null || ceiling > this.#ceiling);
+    if (isHigher) this.#raiseAt = this.window?.end ?? 0;
+    else this.#limit(ceiling);
+    return follows;
+  }
+
   get livePosition(): number | null {
     return this.#medium === "live" ? this.#hls.liveSyncPosition : null;
   }
@@ -150,8 +171,8 @@ export class HlsEngine implements Engine {
     return this.#nameAt(this.#hls.currentLevel);
   }
 
-  get renditions(): readonly string[] {
-    return this.#hls.levels.map((_level, index) => this.#nameAt(index)).filter((name) => name !== null);
+  get #names(): (string | null)[] {
+    return this.#hls.levels.map((_level, index) => this.#nameAt(index));
   }
 
   get latencyMs(): number | null {
@@ -162,6 +183,20 @@ export class HlsEngine implements Engine {
   destroy(): void {
     this.#listening.abort();
     this.#hls.destroy();
+  }
+
+  #limit(ceiling: number | null): void {
+    this.#raiseAt = null;
+    this.#ceiling = ceiling;
+    if (ceiling !== null && this.#chosen !== null && this.#chosen > ceiling) this.#chosen = null;
+    LevelCap.of(this.#hls)?.limit(ceiling);
+    this.#tellQualities();
+  }
+
+  /** Takes a level that is back, once all before its first segment is played: hls.js drops what is buffered of a lower one. */
+  #raise(): void {
+    if (this.#raiseAt === null || this.#video.currentTime < this.#raiseAt) return;
+    this.#limit(decideOffer(this.#names, this.#offered).ceiling);
   }
 
   /** hls.js finds out that a media element is broken when it next has something to append: not at all where enough is buffered. */
@@ -199,8 +234,9 @@ export class HlsEngine implements Engine {
   #tellQualities(): void {
     const renditions = this.#hls.levels.map(({ height, frameRate, bitrate }) => ({ height, frameRate, bitrate }));
     const { currentLevel } = this.#hls;
+    const ceiling = this.#ceiling ?? renditions.length;
     const qualities: Qualities = {
-      choices: nameQualities(renditions),
+      choices: nameQualities(renditions).filter(({ index }) => index <= ceiling),
       chosen: this.#chosen,
       playing: currentLevel >= 0 ? currentLevel : null,
     };

@@ -48,6 +48,11 @@ export class NativeEngine implements Engine {
     // A browser lets nobody choose.
   }
 
+  offer(): boolean {
+    // A browser leaves a playlist of gaps by itself.
+    return true;
+  }
+
   get livePosition(): number | null {
     const { window } = this;
     if (window === null || Number.isFinite(this.#video.duration)) return null;
@@ -65,10 +70,6 @@ export class NativeEngine implements Engine {
 
   get rendition(): string | null {
     return null;
-  }
-
-  get renditions(): readonly string[] {
-    return [];
   }
 
   get latencyMs(): number | null {

@@ -25,6 +25,8 @@ export interface PlayerHandlers {
 type Goal = "probe" | "live" | "hold" | "drain" | "replay" | "none";
 
 const TICK_MS = 500;
+/** A live playlist is a second old at most. */
+const CACHED_MS = 1_200;
 /** How long after a repair the element's events are still its doing. */
 const REPAIR_MS = 500;
 /** After the end, a picture that stands still this long has shown all that it will; longer where something is left to load. */
@@ -137,12 +139,11 @@ export class Player {
     this.#engine?.chooseQuality(index);
   }
 
-  /** The stream has these renditions now: what plays from another list begins anew. */
+  /** The stream has these renditions now: what plays from a list that lacks one begins anew, when no cache has that list any more. */
   renditionsAre(names: readonly string[]): void {
-    const known = this.#engine?.renditions ?? [];
-    const isSame = known.length === names.length && known.every((name) => names.includes(name));
+    const follows = this.#engine?.offer(names) ?? true;
     const plays = this.#status.phase === "playing" || this.#status.phase === "stalled";
-    if (this.#goal === "live" && plays && known.length > 0 && !isSame) void this.#reload();
+    if (this.#goal === "live" && plays && !follows) this.#recover({ step: "reload", delayMs: CACHED_MS });
   }
 
   /** How playback does at this moment. */

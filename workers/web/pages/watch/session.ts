@@ -60,7 +60,8 @@ export class WatchSession {
     this.#socket = new StreamSocket(() => this.#socketUrl(), {
       onFrame: (frame) => {
         this.#hear(frame);
-        if (frame.event === "quality_changed") this.#player.renditionsAre(frame.data.qualities);
+        // A socket that was away may have missed a change.
+        if (frame.event === "quality_changed" || frame.event === "connection_established") this.#player.renditionsAre(frame.data.qualities);
       },
       onStatus: (status) => this.#socketIs(status),
       onRefused: () => void this.#lookUp(),
