@@ -14,7 +14,9 @@ import { Uploader } from "./upload/uploader.ts";
 
 /** How long an encoding may still go on once its input has ended. */
 const ENCODING_PATIENCE_MS = 3_000;
+/** How long an edge may take to get the rest of an epoch, and one that is away to come back for it. */
 const DRAIN_MS = 10_000;
+const DRAIN_AWAY_MS = 30_000;
 const END_TIMEOUT_MS = 20_000;
 
 /** What every epoch of an origin shares. */
@@ -34,6 +36,8 @@ export interface EpochStart {
   without: readonly string[];
   /** The encoder's clock has jumped. */
   afterJump: boolean;
+  /** Seconds between the encoder's key frames, where an epoch before this one has seen them. */
+  keyInterval: number | null;
 }
 
 /** What an epoch reports. */
@@ -76,12 +80,14 @@ export class EpochRun {
       spool,
       onRefused: (message) => this.#fence(message),
       onUploaded: (what, seconds) => metrics.uploaded(what, seconds),
+      onFailed: () => metrics.uploadFailed(),
       onGap: () => metrics.gapDeclared(),
     });
     this.#pipeline = new Pipeline({
       profile: answer.profile,
       without: start.without,
       afterJump: start.afterJump,
+      keyInterval: start.keyInterval,
       maxPixels: config.maxPixels,
       maxBitrateKbps: config.maxBitrateKbps,
       videoEncoder: config.videoEncoder,
@@ -153,7 +159,7 @@ export class EpochRun {
   async finish(): Promise<void> {
     if (this.#isFenced) return this.abandon();
     await this.#pipeline.end(ENCODING_PATIENCE_MS);
-    await this.#uploader.drain(DRAIN_MS);
+    await this.#uploader.drain(this.#context.edge.health.away ? DRAIN_AWAY_MS : DRAIN_MS);
   }
 
   /** Ends at once; what is on its way is lost. */

@@ -35,6 +35,7 @@ function end(signal: string): void {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => end(signal));
+process.on("SIGHUP", () => void origin.reloadCertificate());
 try {
   const ports = await origin.start();
   log.info({ ...ports, edge: config.edgeUrl, origin: config.originId }, "origin ready");

@@ -57,6 +57,7 @@ export class Origin {
       log,
       logLevel: config.logLevel,
       onPublication: (publication) => this.#onPublication(publication),
+      onRestart: () => this.#metrics.ingestRestarted(),
     });
     this.#privateServer = new PrivateServer({
       ...config.privateHttp,
@@ -108,6 +109,11 @@ export class Origin {
     this.#drainTimer = setTimeout(() => this.#endAll(), seconds * 1000);
   }
 
+  /** Reads the certificate anew; who is connected stays so. */
+  async reloadCertificate(): Promise<void> {
+    await this.#ingest.reloadCertificate();
+  }
+
   /** Takes encoders again. */
   resume(): void {
     if (this.#drainTimer !== null) clearTimeout(this.#drainTimer);
@@ -144,7 +150,7 @@ export class Origin {
       originId: this.#config.originId,
       draining: this.#drainDeadline !== null,
       drainDeadline: this.#drainDeadline,
-      ingest: { pids: this.#ingest.pids, connections: null },
+      ingest: { pids: this.#ingest.pids, connections: this.#ingest.connections },
       edgeAwaySeconds: away,
       alarms: alarms.filter((alarm) => alarm !== null),
       spool: { memoryBytes: spool?.memoryUsed ?? 0, diskBytes: spool?.diskUsed ?? 0 },

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ProfileName } from "../domain/profiles.ts";
 import type { EndReason, PublishAnswer, StandbyAnswer, TracksReason } from "../domain/protocol/origin-link.ts";
-import { type EpochContext, EpochRun } from "./epoch-run.ts";
+import { type EpochContext, EpochRun, type EpochStart } from "./epoch-run.ts";
 import type { Publication } from "./ingest/publication.ts";
 import { type ArrivedTag, InputHead, RecentMedia } from "./input-head.ts";
 import type { Log } from "./log.ts";
@@ -182,7 +182,7 @@ export class Session {
   async #live(answer: PublishAnswer | StandbyAnswer): Promise<void> {
     const publication = this.#publication;
     const { metrics } = this.#context;
-    this.#enter(answer, { reason: null, afterJump: false });
+    this.#enter(answer, { reason: null, afterJump: false, keyInterval: null });
     publication.accept();
     const { software, remoteAddress, backup } = publication;
     this.#log.info({ software, remote: remoteAddress, backup, standby: this.#stage.at === "standby" }, "publish accepted");
@@ -209,7 +209,7 @@ export class Session {
   }
 
   /** Goes live with an epoch, or stands by. */
-  #enter(answer: PublishAnswer | StandbyAnswer, how: { reason: TracksReason | null; afterJump: boolean }): void {
+  #enter(answer: PublishAnswer | StandbyAnswer, how: Pick<EpochStart, "reason" | "afterJump" | "keyInterval">): void {
     if ("standby" in answer) {
       this.#stage = { at: "standby", ticket: answer.ticket, stream: answer.stream_id, recent: new RecentMedia() };
       return;
@@ -269,20 +269,22 @@ export class Session {
     if (this.#epochsAtMs.length > MAX_EPOCHS_A_MINUTE) return this.stop("input_changed", `${why}, again and again`);
     this.#log.info({ why, reason: how.reason }, "the connection goes on in another epoch");
     const { edge, config } = this.#context;
-    const signal = AbortSignal.timeout(NEXT_EPOCH_TIMEOUT_MS);
     try {
       await run.finish();
       if (run.isFenced) return;
+      const signal = AbortSignal.timeout(NEXT_EPOCH_TIMEOUT_MS);
       if (this.#stage.at === "between") this.#stage.isAsked = true;
       const answer = await retrying(() => edge.next(run.lease, { origin_id: config.originId }, signal), signal);
-      this.#goOn(answer, how);
+      // What another format's key frames will be, nobody knows.
+      const keyInterval = how.reason === "input_changed" && !how.afterJump ? null : run.pipeline.keyInterval;
+      this.#goOn(answer, { ...how, keyInterval });
     } catch (error) {
       this.stop("connection_lost", error instanceof Error ? error.message : String(error));
     }
   }
 
   /** Enters an epoch in the middle of the encoder's media, and feeds it what has waited. */
-  #goOn(answer: PublishAnswer, how: { reason: TracksReason; afterJump: boolean }): void {
+  #goOn(answer: PublishAnswer, how: Pick<EpochStart, "reason" | "afterJump" | "keyInterval">): void {
     const stage = this.#stage;
     const waiting = stage.at === "between" ? stage.backlog : stage.at === "standby" ? stage.recent.take() : [];
     this.#enter(answer, how);
@@ -345,7 +347,7 @@ export class Session {
       );
       if (this.#stage !== stage || "standby" in answer) return;
       this.#log.warn({ broadcast: answer.broadcast, epoch: answer.epoch }, "the backup takes over");
-      this.#goOn(answer, { reason: "backup", afterJump: false });
+      this.#goOn(answer, { reason: "backup", afterJump: false, keyInterval: null });
     } catch (error) {
       if (!(error instanceof EdgeRefusal) || this.#stage !== stage) return;
       if (error.code === "standby_expired") await this.#standByAgain(stage);
@@ -372,6 +374,6 @@ export class Session {
     if (this.#stage !== stage) return;
     if (answer === null) this.stop("connection_lost", "This backup is not taken any more.");
     else if ("standby" in answer && stage.at === "standby") stage.ticket = answer.ticket;
-    else if (!("standby" in answer)) this.#goOn(answer, { reason: "backup", afterJump: false });
+    else if (!("standby" in answer)) this.#goOn(answer, { reason: "backup", afterJump: false, keyInterval: null });
   }
 }

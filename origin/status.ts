@@ -37,8 +37,8 @@ export interface OriginStatus {
   draining: boolean;
   /** When the live publishes are ended, Unix ms; null while it does not drain. */
   drainDeadline: number | null;
-  /** Ids of the ingest processes that live, and how many connections they hold; null where that is not counted. */
-  ingest: { pids: number[]; connections: number | null };
+  /** Ids of the ingest processes that live, and how many connections they hold. */
+  ingest: { pids: number[]; connections: number };
   /** For how long the edge has not answered; null while it does. */
   edgeAwaySeconds: number | null;
   /** What an operator should look at now, in words. */

@@ -1,6 +1,7 @@
 import type { Broadcast, Connection, Transition } from "../../domain/broadcast/broadcast.ts";
 import type { Ticks } from "../../domain/cmaf/media-time.ts";
 import { NovaError } from "../../domain/errors.ts";
+import type { ProfileName } from "../../domain/profiles.ts";
 import type {
   EndRequest,
   Heartbeat,
@@ -272,7 +273,8 @@ export class Publishing {
 
   /** An epoch is open: where in the broadcast it begins. The one before it takes nothing more. */
   #opened(connection: Connection, before: Connection | null, now: Millis): PublishAnswer {
-    const { broadcast, epoch, lease, profile } = connection;
+    // A connection that was opened before profiles were kept with it has none.
+    const { broadcast, epoch, lease, profile = "passthrough" } = connection as Connection & { profile?: ProfileName };
     const media = this.#owner.windows.get(broadcast);
     const { nextMsn, declared, pdtFloor } = media?.openEpoch(connection) ?? { nextMsn: 1, declared: null, pdtFloor: null };
     if (before !== null && before.epoch !== epoch) this.#closeEpoch(before);

@@ -10,6 +10,8 @@ export interface ChildEvents {
   ready(): void;
   /** A connection that it took is gone, for whatever reason. */
   closed(address: string): void;
+  /** It died, or hung, and another takes its place. */
+  replaced(): void;
   /** It is gone and did not take this one. */
   returned(encoder: UnreadEncoder): void;
 }
@@ -184,6 +186,7 @@ export class IngestChild {
     const isFirst = this.#backoffMs === 0 || livedMs > STABLE_AFTER_MS;
     this.#backoffMs = isFirst ? FIRST_BACKOFF_MS : Math.min(this.#backoffMs * 2, LONGEST_BACKOFF_MS);
     this.#log.warn({ ...fields, lived_ms: Math.round(livedMs), restart_in_ms: this.#backoffMs }, "ingest process died; restarting it");
+    this.#events.replaced();
     this.#restart = setTimeout(() => {
       this.#launch().then(
         () => this.#log.info({ pid: this.pid }, "ingest process is back"),

@@ -29,6 +29,11 @@ export class FrontDoor {
     this.#log = log;
   }
 
+  /** Connections that are open, on all ports. */
+  get connections(): number {
+    return this.#connections;
+  }
+
   /** Resolves with the port once it accepts. Rejects, with words for an operator, where it can't. */
   listen(port: number, bind: string | undefined, secure: boolean): Promise<number> {
     const server = createServer({ pauseOnConnect: true }, (socket) => this.#admit(socket, secure));

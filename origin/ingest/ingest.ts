@@ -27,6 +27,8 @@ export interface IngestOptions {
   limits?: Partial<IngestLimits>;
   /** Called for each encoder that wants to publish; answer with `accept` or `refuse`. */
   onPublication(publication: Publication): void;
+  /** A process of the ingest died, or hung, and is replaced. */
+  onRestart?(): void;
 }
 
 // A Unix socket's path has room for 107 bytes, and less on other systems.
@@ -59,6 +61,11 @@ export class Ingest {
     return this.#children[0]?.pid ?? null;
   }
 
+  /** Connections of encoders, those that do not publish among them. */
+  get connections(): number {
+    return this.#door?.connections ?? 0;
+  }
+
   /** Resolves when the ports accept. Rejects, with words for an operator, where they can't. */
   async start(): Promise<{ port: number; rtmpsPort: number | null }> {
     const { rtmpPort, rtmps = null, bind, processes = 1, runDirectory, log, logLevel = "info" } = this.#options;
@@ -70,6 +77,7 @@ export class Ingest {
       const events: ChildEvents = {
         ready: () => this.#door?.serveWaiting(),
         closed: (address) => this.#door?.release(address),
+        replaced: () => this.#options.onRestart?.(),
         returned: (encoder) => this.#door?.dispatch(encoder),
       };
       this.#children = Array.from({ length: processes }, () => new IngestChild(options, log, events));

@@ -22,7 +22,7 @@ export class OriginMetrics {
   readonly #ended = this.#counter("publishes_ended_total", "Publishes that have ended, by reason.", ["reason"]);
   readonly #errors = this.#counter("broadcast_errors_total", "Publishes that something cut short, by reason.", ["reason"]);
   readonly #epochs = this.#counter("epochs_total", "Epochs that were opened, by what led to them.", ["reason"]);
-  readonly #uploadFailures = this.#counter("upload_failures_total", "Parts and segments that the edge did not take.", ["what"]);
+  readonly #uploadFailures = this.#counter("upload_failures_total", "Uploads that the edge did not take.");
   readonly #gaps = this.#counter("gaps_total", "Segments that were given up and declared as gaps.");
   readonly #transcoderRestarts = this.#counter("transcoder_restarts_total", "Transcoders that died or fell silent, and were replaced.");
   readonly #rungsDropped = this.#counter("rungs_dropped_total", "Rungs that were dropped because the machine did not keep up.");
@@ -47,7 +47,6 @@ export class OriginMetrics {
       if (isFault(reason)) this.#errors.inc({ reason }, 0);
     }
     for (const reason of EPOCH_REASONS) this.#epochs.inc({ reason }, 0);
-    for (const what of ["part", "segment"]) this.#uploadFailures.inc({ what }, 0);
   }
 
   /** Of what `text` returns. */
@@ -86,8 +85,8 @@ export class OriginMetrics {
     (what === "part" ? this.#parts : this.#segments).observe(Math.max(0, seconds));
   }
 
-  uploadFailed(what: UploadKind): void {
-    this.#uploadFailures.inc({ what });
+  uploadFailed(): void {
+    this.#uploadFailures.inc();
   }
 
   gapDeclared(): void {

@@ -36,7 +36,7 @@ export class StatusGauges {
     this.#speed.set(speeds.length === 0 ? Number.NaN : Math.min(...speeds));
     this.#spool.set({ where: "memory" }, status.spool.memoryBytes);
     this.#spool.set({ where: "disk" }, status.spool.diskBytes);
-    this.#connections.set(status.ingest.connections ?? Number.NaN);
+    this.#connections.set(status.ingest.connections);
     this.#processes.set(status.ingest.pids.length);
     this.#draining.set(status.draining ? 1 : 0);
     this.#edge.set(status.edgeAwaySeconds === null ? 0 : 1);

@@ -20,8 +20,14 @@ export class InputStats {
   #firstArrivalMs: number | null = null;
   #lastKey: number | null = null;
   #keyInterval: number | null = null;
+  #longestKeyInterval: number | null = null;
   readonly #last: Record<"video" | "audio", number | null> = { video: null, audio: null };
   #jumps = 0;
+
+  /** The longest distance between two key frames so far, seconds of media time; null before the second. */
+  get longestKeyInterval(): number | null {
+    return this.#longestKeyInterval;
+  }
 
   note(tag: { type: "video" | "audio"; timestamp: number; bytes: number; key: boolean }, nowMs: number): void {
     this.#firstArrivalMs ??= nowMs;
@@ -31,7 +37,10 @@ export class InputStats {
     this.#arrivals.push({ atMs: nowMs, bytes: tag.bytes, video: tag.type === "video", timestamp: tag.timestamp });
     this.#forget(nowMs);
     if (tag.type !== "video" || !tag.key) return;
-    if (this.#lastKey !== null && tag.timestamp > this.#lastKey) this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
+    if (this.#lastKey !== null && tag.timestamp > this.#lastKey) {
+      this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
+      this.#longestKeyInterval = Math.max(this.#longestKeyInterval ?? 0, this.#keyInterval);
+    }
     this.#lastKey = tag.timestamp;
   }
 

@@ -19,6 +19,8 @@ const LEAST_LAG_MS = 1000;
 const LEAST_GROWTH_MS = 250;
 /** So far behind, it is too slow even where it does not fall back further, for it only keeps level by leaving frames out. */
 const HOPELESS_LAG_MS = 5000;
+/** Of the time that passes: whoever falls back by that much puts nothing out. */
+const DEAD = 0.9;
 const CALM_LAG_MS = 500;
 const FIRST_WAIT_MS = 60_000;
 const LONGEST_WAIT_MS = 30 * 60_000;
@@ -64,10 +66,13 @@ export class OverloadWatch {
 
   #isTooSlow(nowMs: number): boolean {
     const [oldest] = this.#lags;
-    const newest = this.#lags.at(-1);
-    if (oldest === undefined || newest === undefined || oldest.atMs > nowMs - WINDOW_MS) return false;
+    const [previous, newest] = this.#lags.slice(-2);
+    if (oldest === undefined || previous === undefined || newest === undefined || oldest.atMs > nowMs - WINDOW_MS) return false;
+    const growthMs = newest.lagMs - previous.lagMs;
+    // One that does nothing at all is not slow but dead, and one that has been started again catches up.
+    const runs = growthMs >= 0 && growthMs < DEAD * (newest.atMs - previous.atMs);
     const isGrowing = newest.lagMs > LEAST_LAG_MS && newest.lagMs - oldest.lagMs >= LEAST_GROWTH_MS;
-    return isGrowing || this.#lags.every(({ lagMs }) => lagMs > HOPELESS_LAG_MS);
+    return (runs && isGrowing) || this.#lags.every(({ lagMs }) => lagMs > HOPELESS_LAG_MS);
   }
 
   #begin(): void {

@@ -23,6 +23,8 @@ export interface PipelineOptions extends ProductionOptions {
   without: readonly string[];
   /** The encoder's clock has jumped. */
   afterJump: boolean;
+  /** Seconds between the encoder's key frames, as an epoch before this one has seen them; null where nobody has. */
+  keyInterval: number | null;
   maxPixels: number;
   maxBitrateKbps: number;
   sink: PackagerSink;
@@ -66,6 +68,7 @@ export class Pipeline {
   /** The newest video frame on the connection's clock, milliseconds. */
   #lastVideo: number | null = null;
   #dropped = 0;
+  #declaredKeyInterval: number | null = null;
   #lags: { atMs: number; lagMs: number }[] = [];
   #cutAtKeyFrame: string | null = null;
   #state: "open" | "ending" | "over" = "open";
@@ -96,6 +99,11 @@ export class Pipeline {
   /** Frames a second as the encoder announced them; null where it did not. */
   get usualFps(): number | null {
     return this.#running?.tracks.metadata?.frameRate ?? null;
+  }
+
+  /** Seconds between the encoder's key frames at most, as it says or as they came; null where neither is known. */
+  get keyInterval(): number | null {
+    return this.#declaredKeyInterval ?? this.#stats.longestKeyInterval ?? this.#options.keyInterval;
   }
 
   /** How far what is encoded lies behind the input, milliseconds. */
@@ -172,7 +180,8 @@ export class Pipeline {
   #start(tracks: InputTracks): Taken {
     const { profile, maxPixels, without, sink } = this.#options;
     const video = tracks.video === null ? null : parseVideoConfig(tracks.video.codec, tracks.video.config);
-    const plan = planRenditions(profile, describeInput(tracks, video), { maxPixels, without: [...without] });
+    this.#declaredKeyInterval = video === null ? null : readKeyInterval(tracks, video);
+    const plan = planRenditions(profile, describeInput(tracks, video, this.keyInterval), { maxPixels, without: [...without] });
     if ("refusal" in plan) {
       this.#fail("unsupported_input", plan.refusal);
       return TAKEN;
@@ -299,18 +308,16 @@ function readFrame({ video }: Running, media: MediaTag): Pick<Frame, "payload" |
   return { payload, key: entry === "idr", recovery: entry === "recovery" || (media.key && entry === null) };
 }
 
-function describeInput(tracks: InputTracks, video: VideoConfig | null): Parameters<typeof planRenditions>[1] {
+function describeInput(tracks: InputTracks, video: VideoConfig | null, keyInterval: number | null): Parameters<typeof planRenditions>[1] {
   const { metadata, audio } = tracks;
-  const frameRate = metadata?.frameRate ?? video?.frameRate ?? null;
-  const keyFrames = video === null ? null : readKeyInterval(tracks, video);
   return {
     video: video && {
       codec: video.codec,
       width: video.width,
       height: video.height,
-      frameRate,
+      frameRate: frameRateOf(tracks, video),
       bitrate: metadata?.videoBitrate ?? null,
-      keyInterval: keyFrames !== null && frameRate !== null ? keyFrames / frameRate : null,
+      keyInterval,
     },
     audio: audio && {
       codec: audio.codec,
@@ -322,11 +329,16 @@ function describeInput(tracks: InputTracks, video: VideoConfig | null): Paramete
   };
 }
 
-/** Frames between the encoder's key frames at most, as x264 says it of itself; null where nobody says it. */
-function readKeyInterval({ firstKeyFrame }: InputTracks, video: VideoConfig): number | null {
-  if (video.codec !== "H.264" || firstKeyFrame === null) return null;
-  const interval = x264KeyInterval(firstKeyFrame, video.lengthSize);
-  return typeof interval === "number" ? interval : null;
+function frameRateOf({ metadata }: InputTracks, video: VideoConfig): number | null {
+  return metadata?.frameRate ?? video.frameRate;
+}
+
+/** Seconds between the encoder's key frames at most, as x264 says it in its first frame; null where nobody says it. */
+function readKeyInterval(tracks: InputTracks, video: VideoConfig): number | null {
+  if (video.codec !== "H.264" || tracks.firstKeyFrame === null) return null;
+  const frames = x264KeyInterval(tracks.firstKeyFrame, video.lengthSize);
+  const frameRate = frameRateOf(tracks, video);
+  return typeof frames === "number" && frameRate !== null ? frames / frameRate : null;
 }
 
 function describe(error: unknown): string {

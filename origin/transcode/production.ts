@@ -37,7 +37,6 @@ export interface ProductionEvents {
   onRestart(): void;
 }
 
-const AUDIO_GOP_MS = 1000;
 /** Distance between the IDRs that we make, seconds. */
 const FORCED_KEY_INTERVAL = 2;
 
@@ -53,7 +52,6 @@ export class Production {
   readonly #lengthSize: number | null;
   /** Ticks a second of audio that is carried on; null where none is. */
   #audioTimescale: number | null = null;
-  #audioGopMs = Number.NEGATIVE_INFINITY;
   #isHinted = false;
   #isBroken = false;
 
@@ -130,14 +128,7 @@ export class Production {
     if (this.#audioTimescale !== null) this.#packager.pushAudio(remuxAudio(timestamp, this.#audioTimescale, payload));
     if (this.plan.audio !== "transcode") return;
     const body = this.#tracks.audio?.codec === "MP3" ? encodeMp3Body(payload) : encodeAacBody(1, payload);
-    this.#transcoder?.write("audio", timestamp, body, this.plan.rungs.length === 0 && this.#startsAudioGop(timestamp));
-  }
-
-  /** Audio alone can be begun with at any frame: a restarted transcoder is given about the last second of it. */
-  #startsAudioGop(timestamp: number): boolean {
-    if (timestamp - this.#audioGopMs < AUDIO_GOP_MS) return false;
-    this.#audioGopMs = timestamp;
-    return true;
+    this.#transcoder?.write("audio", timestamp, body, false);
   }
 
   #createTranscoder({ runDirectory, log, videoEncoder, renderDevice }: ProductionOptions): Transcoder {

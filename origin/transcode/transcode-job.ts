@@ -38,6 +38,9 @@ export interface TranscodeStart {
 /** Name of the audio's output and rendition. */
 export const AUDIO_OUTPUT = "audio";
 
+/** The body of an MP3 tag that sounds like nothing: 44.1 kHz, stereo, 32 kbit/s, without a bit of sound in it. */
+export const SILENT_MP3_BODY = Buffer.concat([Buffer.from([0x2f, 0xff, 0xfb, 0x10, 0x00]), Buffer.alloc(100)]);
+
 const AAC_FRAME = 1024;
 /** A fresh encoder's first frames are its warming up: as many are made before the one that goes on. */
 const AUDIO_PREROLL_FRAMES = 2;

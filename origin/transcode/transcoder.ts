@@ -6,7 +6,7 @@ import { encodeFlvTag } from "./flv.ts";
 import { GopCache, type InputTag } from "./gop-cache.ts";
 import { LockStep } from "./lock-step.ts";
 import { RenditionOutput } from "./rendition-output.ts";
-import { AUDIO_OUTPUT, buildJob, encodeHead, type TranscodeStart, type TranscodeTask } from "./transcode-job.ts";
+import { AUDIO_OUTPUT, buildJob, encodeHead, SILENT_MP3_BODY, type TranscodeStart, type TranscodeTask } from "./transcode-job.ts";
 
 /** What a transcoder reports. */
 export interface TranscoderEvents {
@@ -225,18 +225,16 @@ export class Transcoder {
   #canStart(): boolean {
     const first = this.#cache.peek;
     if (first === null) return false;
-    if (!this.#needsAudioFirst || this.#lastAudio !== null) return true;
-    if ((this.#newestMs ?? 0) - first.timestamp > LONGEST_WAIT_FOR_AUDIO_MS) this.#fail("the encoder announced audio and sent none");
-    return false;
+    return !this.#needsAudioFirst || this.#lastAudio !== null || (this.#newestMs ?? 0) - first.timestamp > LONGEST_WAIT_FOR_AUDIO_MS;
   }
 
-  /** Where none is held, an old frame stands in, so early that it plays no part. */
+  /** Where none is held, an old frame stands in, so early that it plays no part, or silence where none has ever come. */
   #writeFirstAudio(process: Ffmpeg): void {
     const held = this.#cache.take("audio");
-    const audio = held ?? this.#lastAudio;
-    if (audio === null) return;
-    const timestamp = held?.timestamp ?? (this.#cache.peek?.timestamp ?? audio.timestamp) - STAND_IN_MS;
-    process.write(encodeFlvTag("audio", timestamp - this.#baseMs, audio.body));
+    const firstMs = this.#cache.peek?.timestamp ?? this.#baseMs;
+    const timestamp = held?.timestamp ?? (this.#lastAudio === null ? firstMs : Math.max(this.#baseMs, firstMs - STAND_IN_MS));
+    const { body } = held ?? this.#lastAudio ?? { body: SILENT_MP3_BODY };
+    process.write(encodeFlvTag("audio", timestamp - this.#baseMs, body));
   }
 
   async #start(): Promise<void> {

@@ -16,8 +16,9 @@ export interface SpoolOptions {
 // Shares of the bound of memory: what waits moves to disk from the first on, and is given up from the second on. The rest is for
 // what is being written, which is still in memory, and for what is being sent from disk, which is there again.
 const SPILL_AT = 1 / 2;
-const GIVE_UP_AT = 3 / 4;
-const UNDER_WAY = 1 / 8;
+const GIVE_UP_AT = 5 / 8;
+const WRITING = 1 / 4;
+const SENDING = 1 / 8;
 /** Segments under way at a time: more would only make each of them slow where the line is narrow. */
 const MAX_SENDING_BYTES = 16 << 20;
 
@@ -40,7 +41,7 @@ export class Spool {
   private constructor(options: SpoolOptions, directory: SpoolDirectory | null) {
     this.#options = options;
     this.#directory = directory;
-    this.#sending = new ByteGate(Math.min(MAX_SENDING_BYTES, options.memoryBytes * UNDER_WAY));
+    this.#sending = new ByteGate(Math.min(MAX_SENDING_BYTES, options.memoryBytes * SENDING));
   }
 
   /** Makes the directory, and removes what an origin that was killed has left in it. Where the disk does not work there is an alarm, not an error. */
@@ -127,12 +128,21 @@ export class Spool {
 
   /** Moves to disk what is too much for memory; gives up what is too much for both. */
   #balance(): void {
-    const { memoryBytes } = this.#options;
     this.#spill();
-    const excess = () => this.#memory - this.#writing > memoryBytes * GIVE_UP_AT;
-    if (!excess()) return;
+    if (!this.#isOverfull()) return;
     for (const shelf of this.#shelves) shelf.dropParts();
-    while (excess() && this.#giveUpOldest()) this.#spill();
+    while (this.#isOverfull() && this.#giveUpOldest()) this.#spill();
+  }
+
+  #isOverfull(): boolean {
+    const { memoryBytes } = this.#options;
+    // Where nothing is written, that share is free for what waits.
+    if (!this.#diskWorks()) return this.#memory > memoryBytes * (1 - SENDING);
+    return this.#memory - this.#writing > memoryBytes * GIVE_UP_AT;
+  }
+
+  #diskWorks(): boolean {
+    return this.#directory !== null && this.#directory.alarm === null;
   }
 
   #spill(): void {
@@ -146,8 +156,8 @@ export class Spool {
   }
 
   #canWrite(size: number): boolean {
-    const free = this.#options.memoryBytes * UNDER_WAY - this.#writing;
-    return this.#directory !== null && this.#directory.alarm === null && (this.#writing === 0 || size <= free);
+    const free = this.#options.memoryBytes * WRITING - this.#writing;
+    return this.#diskWorks() && (this.#writing === 0 || size <= free);
   }
 
   async #write(kept: Kept): Promise<void> {

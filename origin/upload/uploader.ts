@@ -54,6 +54,8 @@ export interface UploaderOptions {
   onRefused(message: string): void;
   /** The edge has something, so many seconds after it was handed over. */
   onUploaded?(what: "part" | "segment", seconds: number): void;
+  /** The edge refused something, or it was lost on the way. */
+  onFailed?(): void;
   /** A segment will not reach the edge: viewers get a gap. */
   onGap?(rendition: string, msn: number): void;
 }
@@ -264,6 +266,7 @@ export class Uploader {
     // Parts that run ahead of what the edge has yet to get are in their segments, too.
     if (error instanceof EdgeRefusal && error.code === "too_far_ahead") return log.debug({ what, error: message }, "not taken yet");
     log.warn({ what, error: message }, "upload failed");
+    this.#options.onFailed?.();
     if (!(error instanceof EdgeRefusal) || !endsEpoch(error)) return;
     this.abort();
     onRefused(message);

@@ -193,7 +193,7 @@ describe("qualities", () => {
     expect(stream.requests.filter((path) => path.includes("/360p/")).length).toBe(asked);
     stream.offer(["360p", "180p"], "recovered");
     await expect.poll(height, { timeout: 30_000 }).toBe(360);
-    expect(await page.getByRole("button", { name: /^Quality/ }).textContent()).toBe("Auto (360p)");
+    await expect.poll(() => page.getByRole("button", { name: /^Quality/ }).textContent(), soon).toBe("Auto (360p)");
     expect((await look(page)).stalls).toBe(0);
     expect((await look(page)).player).toBe("playing");
     // The list of qualities is not loaded anew: the picture goes on.

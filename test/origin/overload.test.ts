@@ -41,6 +41,9 @@ describe("overload", () => {
     expect(new Ladder().run(120, (second) => (second % 2) * 900)).toEqual([]);
     expect(new Ladder().run(120, () => 2500)).toEqual([]);
     expect(new Ladder().run(120, falling(0), RICH, 0)).toEqual([]);
+    // An FFmpeg that hangs for 5 s, is killed, and the next one that catches up.
+    const hangs = (second: number) => (second < 60 ? 80 : second <= 65 ? (second - 60) * 1000 : Math.max(80, 5000 - (second - 65) * 900));
+    expect(new Ladder().run(120, hangs)).toEqual([]);
   });
 
   it("gives a rung up where the lag is kept level only by leaving frames out", () => {

@@ -56,6 +56,7 @@ export function openPipeline(output: Output, directory: string, options: Partial
     profile: "passthrough",
     without: [],
     afterJump: false,
+    keyInterval: null,
     maxPixels: 4096 * 2304,
     maxBitrateKbps: 50_000,
     videoEncoder: "x264",

@@ -30,8 +30,8 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "nova-"));
   const x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-sc_threshold", "0", "-bf", "2", "-x264-params", "b-adapt=0"];
   const picture = (rate: number) => ["-f", "lavfi", "-i", `testsrc2=s=320x180:r=${rate}`];
-  // A tone that begins after 2 s.
-  const sound = ["-f", "lavfi", "-i", "aevalsrc=gte(t\\,2)*0.5*sin(1000*2*PI*t):s=48000"];
+  // A tone that begins after 3 s.
+  const sound = ["-f", "lavfi", "-i", "aevalsrc=gte(t\\,3)*0.5*sin(1000*2*PI*t):s=48000"];
   await Promise.all([
     encode("aac.flv", [...picture(30), ...sound, "-t", "7", ...x264, "-g", "50", "-c:a", "aac", "-b:a", "192k"]),
     encode("mp3.flv", [...picture(30), ...sound, "-t", "4", ...x264, "-g", "60", "-c:a", "libmp3lame", "-ar", "44100"]),
@@ -306,6 +306,18 @@ describe("transcoder", () => {
       expect(Math.abs(offset)).toBeLessThan(0.005);
     });
   }
+
+  it("[CM2] begins with silence where MP3 was announced and comes late", async () => {
+    const ladder = await Transcode.open("mp3.flv");
+    await ladder.feed(ladder.tags.filter((tag) => tag.type === "video" || tag.timestamp > 2500));
+    await ladder.transcoder.stop();
+    expect(ladder.failures).toEqual([]);
+    expect(ladder.times("90p")).toEqual(ladder.pictures());
+    const [first] = ladder.samples.get("audio") ?? [];
+    expect(Math.abs((first?.dts ?? 0) / 44.1 - (ladder.pictures()[0] ?? 0))).toBeLessThan(100);
+    const offset = (await findOnset(await ladder.file("audio"))) - CLOCK_MS / 1000 - (await findOnset(join(directory, "mp3.flv")));
+    expect(Math.abs(offset)).toBeLessThan(0.005);
+  });
 
   it("leaves whole GOPs out where FFmpeg does not keep up, and goes on in order", async () => {
     const ladder = await Transcode.open("aac.flv", { audio: false });
