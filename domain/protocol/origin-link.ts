@@ -165,6 +165,39 @@ export const HeartbeatAnswer = z.object({
 });
 export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;
 
+/** The bytes of all parts of one call, at most. */
+export const MAX_PARTS_BYTES = 16 << 20;
+
+/** How `POST /{stream}/{epoch}/parts` begins, as JSON behind four bytes (big-endian) with its length; the bytes of the parts follow, in this order. */
+export const PartsHead = z.object({
+  parts: z
+    .array(
+      z.object({
+        rendition: RenditionName,
+        msn: z.number().int().min(1).max(999_999_999),
+        part: z.number().int().min(0).max(199),
+        duration: z.number().positive().max(30),
+        independent: z.boolean(),
+        size: z.number().int().min(1).max(MAX_PARTS_BYTES),
+      }),
+    )
+    .max(32),
+  heartbeat: Heartbeat.nullable(),
+});
+export type PartsHead = z.infer<typeof PartsHead>;
+
+/** What became of each part, in order: a refused one does not keep the others from being stored. */
+export const PartsAnswer = z.object({
+  parts: z.array(
+    z.union([
+      z.object({ status: z.literal(200) }),
+      z.object({ status: z.number().int().min(400), error: z.string(), message: z.string() }),
+    ]),
+  ),
+  heartbeat: HeartbeatAnswer.nullable(),
+});
+export type PartsAnswer = z.infer<typeof PartsAnswer>;
+
 /** Why an encoder connection ended. The first completes the broadcast; the faults end it with `error`; the rest open the reconnect window. */
 export const EndReason = z.enum([
   "unpublished",

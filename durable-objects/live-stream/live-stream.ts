@@ -13,6 +13,7 @@ import type {
   Heartbeat,
   HeartbeatAnswer,
   PartAnswer,
+  PartsAnswer,
   PublishAnswer,
   StandbyAnswer,
   StandbyRequest,
@@ -43,7 +44,7 @@ import {
 } from "./playback.ts";
 import { Presence, type PresenceOwner } from "./presence.ts";
 import { type LiveFacts, Projector } from "./projector.ts";
-import { type Holder, type Publisher, Publishing, type SegmentPush } from "./publishing.ts";
+import { type Holder, type NamedPush, type Publisher, Publishing, type SegmentPush } from "./publishing.ts";
 import { type Reconciled, reconcile, type StreamRecord } from "./reconciling.ts";
 import { createRecorder } from "./recorder.ts";
 import { createSettler } from "./settler.ts";
@@ -159,6 +160,10 @@ export class LiveStream extends DurableObject<LiveStreamEnv> {
 
   addPart(holder: Holder, rendition: string, push: PartPush, bytes: Uint8Array): Promise<Outcome<PartAnswer>> {
     return outcomeOf(() => this.#publishing.addPart(holder, rendition, push, bytes));
+  }
+
+  addParts(holder: Holder, pushes: NamedPush[], bytes: Uint8Array[], heartbeat: Heartbeat | null): Promise<Outcome<PartsAnswer>> {
+    return outcomeOf(() => this.#publishing.addParts(holder, pushes, bytes, heartbeat));
   }
 
   commitSegment(holder: Holder, rendition: string, segment: SegmentPush): Promise<Outcome<null>> {

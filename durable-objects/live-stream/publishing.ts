@@ -7,6 +7,7 @@ import type {
   Heartbeat,
   HeartbeatAnswer,
   PartAnswer,
+  PartsAnswer,
   PublishAnswer,
   StandbyAnswer,
   StandbyRequest,
@@ -44,6 +45,12 @@ export interface Publisher {
 
 /** A segment as its origin describes it. */
 export type SegmentPush = Omit<Segment, "parts" | "epoch" | "time"> & { time: Ticks | null };
+
+/** A part and the rendition that it is of. */
+export interface NamedPush {
+  rendition: string;
+  push: PartPush;
+}
 
 /** What publishing needs of the object around it. */
 export interface PublishingOwner {
@@ -145,6 +152,24 @@ export class Publishing {
     });
   }
 
+  /** Several parts at once, each taken or refused by itself, and perhaps a sign of life. */
+  addParts(holder: Holder, pushes: readonly NamedPush[], bytes: readonly Uint8Array[], heartbeat: Heartbeat | null): PartsAnswer {
+    return this.#held(holder, (connection, now) => {
+      const parts = pushes.map(({ rendition, push }, index): PartsAnswer["parts"][number] => {
+        try {
+          this.#mediaOf(connection).addPart(connection.epoch, rendition, push, bytes[index] ?? new Uint8Array());
+          return { status: 200 };
+        } catch (error) {
+          if (!(error instanceof NovaError)) throw error;
+          return { status: error.status, error: error.code, message: error.message };
+        }
+      });
+      if (parts.some(({ status }) => status === 200)) this.#owner.broadcast.noteMedia(now);
+      if (heartbeat !== null) this.#noteHealth(connection, heartbeat, now);
+      return { parts, heartbeat: heartbeat === null ? null : { action: "continue", reason: null } };
+    });
+  }
+
   /** A segment is in R2, or is given up as a gap. */
   commitSegment(holder: Holder, rendition: string, segment: SegmentPush): null {
     return this.#held(holder, (connection, now) => {
@@ -158,15 +183,9 @@ export class Publishing {
 
   /** Renews the lease; frames in it make the stream live. Says `stop` to the origin of a deleted stream. */
   heartbeat(holder: Holder, health: Heartbeat): HeartbeatAnswer {
-    const { broadcast, presence, metrics } = this.#owner;
-    if (broadcast.deleted) return { action: "stop", reason: "the stream was deleted" };
+    if (this.#owner.broadcast.deleted) return { action: "stop", reason: "the stream was deleted" };
     return this.#held(holder, (connection, now) => {
-      if (health.fps > 0 && !connection.live) this.#goLive(now);
-      metrics.observe(connection, health, now);
-      const tracks = this.#owner.windows.get(connection.broadcast)?.tracks.tracks;
-      const hasVideo = tracks === undefined || tracks.some(({ kind }) => kind === "video");
-      const update = this.#pulse.observe(connection.epoch, health, hasVideo, now);
-      if (update !== null && presence.count > 0) presence.tell({ event: "bitrate_update", data: update }, now);
+      this.#noteHealth(connection, health, now);
       return { action: "continue", reason: null };
     });
   }
@@ -215,6 +234,16 @@ export class Publishing {
     if (held !== null && broadcast.connection === null) this.#closeEpoch(held);
     this.#save(now);
     this.#apply(transition, now);
+  }
+
+  #noteHealth(connection: Connection, health: Heartbeat, now: Millis): void {
+    const { presence, metrics, windows } = this.#owner;
+    if (health.fps > 0 && !connection.live) this.#goLive(now);
+    metrics.observe(connection, health, now);
+    const tracks = windows.get(connection.broadcast)?.tracks.tracks;
+    const hasVideo = tracks === undefined || tracks.some(({ kind }) => kind === "video");
+    const update = this.#pulse.observe(connection.epoch, health, hasVideo, now);
+    if (update !== null && presence.count > 0) presence.tell({ event: "bitrate_update", data: update }, now);
   }
 
   /** The media that a connection writes to. Throws 404 `rendition_not_found` before it has announced any. */

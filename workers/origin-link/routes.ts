@@ -5,6 +5,7 @@ import { initFile, mediaPath, segmentFile } from "../../domain/media-address.ts"
 import {
   EndRequest,
   Heartbeat,
+  MAX_PARTS_BYTES,
   NextEpochRequest,
   PartQuery,
   PublishRequest,
@@ -23,11 +24,13 @@ import { StreamKeys } from "../store/stream-keys.ts";
 import { streamKeysOf } from "../store/tokens.ts";
 import { liveStream, parseInput, proveStreamId, readBody, readJson, type Surface } from "../surface.ts";
 import { putImmutable } from "./immutable.ts";
+import { parsePartsBody } from "./parts-body.ts";
 
 /** Parts of one segment are numbered from 0; even the longest segment has far fewer. */
 const MAX_PART = 199;
 const MAX_INIT_BYTES = 1 << 20;
 const MAX_PART_BYTES = 16 << 20;
+const MAX_HEAD_BYTES = 64 << 10;
 const MAX_SEGMENT_BYTES = 64 << 20;
 
 /** What origins call, `/origin/v1`. */
@@ -111,6 +114,14 @@ originLink.put("/:stream/:epoch/:rendition/:msn/:part", async (c) => {
     digest: await sha256Hex(bytes),
   };
   return c.json(unwrap(await object.addPart(holder, renditionOf(c), push, bytes)));
+});
+
+originLink.post("/:stream/:epoch/parts", async (c) => {
+  const { object, holder } = await target(c);
+  const { head, bytes } = parsePartsBody(await readBody(c.req.raw, MAX_PARTS_BYTES + MAX_HEAD_BYTES));
+  const digests = await Promise.all(bytes.map(sha256Hex));
+  const pushes = head.parts.map(({ rendition, ...part }, index) => ({ rendition, push: { ...part, digest: digests[index] ?? "" } }));
+  return c.json(unwrap(await object.addParts(holder, pushes, bytes, head.heartbeat)));
 });
 
 originLink.put("/:stream/:epoch/:rendition/:msn", async (c) => {
