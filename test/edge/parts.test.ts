@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { mediaPath, partFile } from "../../domain/media-address.ts";
 import { PartsAnswer } from "../../domain/protocol/origin-link.ts";
 import { ask, bytesOf, createStream, OriginCalls, textOf } from "./edge.ts";
 
@@ -48,9 +49,8 @@ describe("several parts in one call", () => {
       heartbeat: { action: "continue", reason: null },
     });
     for (const rendition of ["source", "audio"]) {
-      const playlist = await textOf(await ask(`/hls/${id}/${rendition}/index.m3u8`));
-      const [, uri] = /#EXT-X-PART:.*URI="[./]+(media[^"]+)"/.exec(playlist) ?? [];
-      expect(await textOf(await ask(`/${uri}`))).toBe(new TextDecoder().decode(part(rendition, 1, 0).bytes));
+      const stored = await ask(`/media/${mediaPath(id, 1, rendition, partFile(1, 1, 0))}`);
+      expect(await textOf(stored)).toBe(new TextDecoder().decode(part(rendition, 1, 0).bytes));
     }
     const again = await origin.call("POST", "/parts", encodeParts([part("source", 1, 0)]));
     expect(await again.json()).toEqual({ parts: [{ status: 200 }], heartbeat: null });
