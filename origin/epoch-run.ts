@@ -1,6 +1,6 @@
 import { computeHealth } from "../domain/broadcast/health.ts";
 import type { EndReason, Heartbeat, HeartbeatInput, PublishAnswer, TracksReason } from "../domain/protocol/origin-link.ts";
-import { HeartbeatAnswer, Heartbeat as HeartbeatSchema } from "../domain/protocol/origin-link.ts";
+import { Heartbeat as HeartbeatSchema } from "../domain/protocol/origin-link.ts";
 import type { OriginConfig } from "./config.ts";
 import type { ArrivedTag } from "./input-head.ts";
 import type { Log } from "./log.ts";
@@ -146,7 +146,7 @@ export class EpochRun {
     const health = this.#judge(this.#pipeline.stats(performance.now()));
     this.#health = health;
     try {
-      const answer = HeartbeatAnswer.parse(await this.#context.edge.call(this.lease, "POST", "/heartbeat", health));
+      const answer = await this.#uploader.heartbeat(health);
       if (answer.action === "stop") this.#fence(answer.reason ?? "the edge asked this stream to stop");
     } catch (error) {
       if (error instanceof EdgeRefusal && error.code === "fenced") this.#fence(error.message);

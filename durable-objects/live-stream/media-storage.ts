@@ -62,10 +62,22 @@ export function createMediaTables(sql: SqlStorage): void {
     CREATE TABLE IF NOT EXISTS media_archive (
       broadcast INTEGER, rendition TEXT, page INTEGER, value TEXT NOT NULL, PRIMARY KEY (broadcast, rendition, page)
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS media_parts (
-      broadcast INTEGER, rendition TEXT, msn INTEGER, part INTEGER, chunk INTEGER, value TEXT, bytes BLOB NOT NULL,
-      PRIMARY KEY (broadcast, rendition, msn, part, chunk)
-    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS media_chunks (
+      id INTEGER PRIMARY KEY, broadcast INTEGER NOT NULL, rendition TEXT NOT NULL, msn INTEGER NOT NULL, part INTEGER NOT NULL,
+      chunk INTEGER NOT NULL, value TEXT, bytes BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX IF NOT EXISTS media_chunks_at ON media_chunks (broadcast, rendition, msn, part, chunk);
+  `);
+  moveParts(sql);
+}
+
+/** Parts were once kept in a table without row ids, where each comparison on the way to a row reads the bytes of the row beside it. */
+function moveParts(sql: SqlStorage): void {
+  if (sql.exec("SELECT name FROM sqlite_master WHERE name = 'media_parts'").toArray().length === 0) return;
+  sql.exec(`
+    INSERT INTO media_chunks (broadcast, rendition, msn, part, chunk, value, bytes)
+      SELECT broadcast, rendition, msn, part, chunk, value, bytes FROM media_parts;
+    DROP TABLE media_parts;
   `);
 }
 
@@ -108,7 +120,7 @@ export class MediaStorage {
   /** Forgets the broadcast. */
   clear(): void {
     this.#facts.clear();
-    for (const table of ["media_facts", "media_inits", "media_segments", "media_archive", "media_parts"]) {
+    for (const table of ["media_facts", "media_inits", "media_segments", "media_archive", "media_chunks"]) {
       this.#sql.exec(`DELETE FROM ${table} WHERE broadcast = ?`, this.#broadcast);
     }
   }
@@ -174,7 +186,7 @@ export class MediaStorage {
   loadParts(): { rendition: string; push: PartPush }[] {
     return this.#sql
       .exec<{ rendition: string; value: string }>(
-        "SELECT rendition, value FROM media_parts WHERE broadcast = ? AND chunk = 0 ORDER BY rendition, msn, part",
+        "SELECT rendition, value FROM media_chunks WHERE broadcast = ? AND chunk = 0 ORDER BY rendition, msn, part",
         this.#broadcast,
       )
       .toArray()
@@ -184,7 +196,7 @@ export class MediaStorage {
   savePart(rendition: string, push: PartPush, bytes: Uint8Array): void {
     for (let chunk = 0; chunk === 0 || chunk * CHUNK_BYTES < bytes.length; chunk++) {
       this.#sql.exec(
-        "INSERT INTO media_parts (broadcast, rendition, msn, part, chunk, value, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO media_chunks (broadcast, rendition, msn, part, chunk, value, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
         this.#broadcast,
         rendition,
         push.msn,
@@ -209,12 +221,12 @@ export class MediaStorage {
 
   /** Drops the bytes of a rendition's parts before a segment. */
   deletePartsBefore(rendition: string, msn: number): void {
-    this.#sql.exec("DELETE FROM media_parts WHERE broadcast = ? AND rendition = ? AND msn < ?", this.#broadcast, rendition, msn);
+    this.#sql.exec("DELETE FROM media_chunks WHERE broadcast = ? AND rendition = ? AND msn < ?", this.#broadcast, rendition, msn);
   }
 
   #readParts(rendition: string, msn: number, first: number, last: number): Uint8Array {
     const rows = this.#sql.exec<{ bytes: ArrayBuffer }>(
-      "SELECT bytes FROM media_parts WHERE broadcast = ? AND rendition = ? AND msn = ? AND part BETWEEN ? AND ? ORDER BY part, chunk",
+      "SELECT bytes FROM media_chunks WHERE broadcast = ? AND rendition = ? AND msn = ? AND part BETWEEN ? AND ? ORDER BY part, chunk",
       this.#broadcast,
       rendition,
       msn,

@@ -1,6 +1,8 @@
 import { Pool } from "undici";
 import {
   type NextEpochRequest,
+  PartsAnswer,
+  type PartsHead,
   PublishAnswer,
   type PublishRequest,
   StandbyAnswer,
@@ -8,6 +10,8 @@ import {
 } from "../../domain/protocol/origin-link.ts";
 import type { Log } from "../log.ts";
 import { EdgeHealth } from "./edge-health.ts";
+import { MediaTurns } from "./media-turns.ts";
+import { encodePartsBody } from "./parts-body.ts";
 
 /** The edge answered no: trying again will not help. */
 export class EdgeRefusal extends Error {
@@ -20,6 +24,11 @@ export class EdgeRefusal extends Error {
     this.status = status;
     this.code = code;
   }
+}
+
+/** Nothing more of the epoch is taken. */
+export function endsEpoch(error: EdgeRefusal): boolean {
+  return error.code === "fenced" || error.code === "declared_differs" || error.status === 401;
 }
 
 /** The edge did not answer, or not now: trying again may help. */
@@ -56,15 +65,15 @@ const BYTES_PER_SECOND = 128 << 10;
 const CONNECT_TIMEOUT_MS = 3_000;
 const PROBE_TIMEOUT_MS = 2_000;
 const KEEP_ALIVE_MS = 15_000;
-/** Connections for media, opened as they are needed. Their number times a round trip bounds how fast an origin catches up. */
-const MEDIA_CONNECTIONS = 128;
-/** Heartbeats never queue behind media. */
-const CONTROL_CONNECTIONS = 16;
+/** Of either kind, opened as they are needed: how many calls with media are under way is not decided here, and all other calls never wait. */
+const CONNECTIONS = 256;
 const MAX_ANSWER_BYTES = 1 << 20;
 
 /** Calls of `/origin/v1`. Rejects with `EdgeRefusal` or `EdgeUnavailable`; neither ever names a key, token or lease. While the edge is known to be away, calls fail at once. */
 export class EdgeClient {
   readonly health: EdgeHealth;
+  /** Calls with media wait here for their turn, before they are made. */
+  readonly turns = new MediaTurns();
   readonly #site: string;
   readonly #prefix: string;
   readonly #authorization: string;
@@ -77,8 +86,8 @@ export class EdgeClient {
     this.#site = origin;
     this.#prefix = pathname.replace(/\/$/, "");
     this.#authorization = `Bearer ${token}`;
-    this.#control = createPool(origin, CONTROL_CONNECTIONS);
-    this.#media = createPool(origin, MEDIA_CONNECTIONS);
+    this.#control = createPool(origin);
+    this.#media = createPool(origin);
     this.health = new EdgeHealth({ probe: () => this.#probe(), onAway: () => this.#dropMedia(), log });
   }
 
@@ -100,24 +109,64 @@ export class EdgeClient {
     return understand(() => PublishAnswer.parse(JSON.parse(answer.text)));
   }
 
-  /** A call within an epoch; `path` is below it. Bytes are not copied and may not change before it is through. Returns the answer's JSON, or null where there is none. */
-  async call(lease: Lease, method: "PUT" | "POST", path: string, body: Uint8Array | object, signal?: AbortSignal): Promise<unknown> {
-    const isMedia = body instanceof Uint8Array;
-    const { text } = await this.#request(isMedia ? this.#media : this.#control, {
-      method,
-      path: `${this.#prefix}/origin/v1/${lease.stream}/${lease.epoch}${path}`,
-      headers: { Lease: lease.lease },
-      body: isMedia ? body : JSON.stringify(body),
-      timeoutMs: TIMEOUT_MS + (isMedia ? (body.length / BYTES_PER_SECOND) * 1000 : 0),
-      signal: signal ?? null,
+  /** A call within an epoch; `path` is below it. It never waits behind media. Bytes are not copied and may not change before it is through. Returns the answer's JSON, or null where there is none. */
+  call(lease: Lease, method: "PUT" | "POST", path: string, body: Uint8Array | object, signal?: AbortSignal): Promise<unknown> {
+    const bytes = body instanceof Uint8Array ? body : JSON.stringify(body);
+    return this.#within(this.#control, lease, method, path, bytes, signal ?? null);
+  }
+
+  /** Puts media, in a turn that was taken before; else as `call`. */
+  async media(lease: Lease, path: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    await this.#timed(() => this.#within(this.#media, lease, "PUT", path, bytes, signal));
+  }
+
+  /** Sends parts in one call, in a turn that was taken before. */
+  async parts(lease: Lease, head: PartsHead, bytes: readonly Uint8Array[], signal: AbortSignal): Promise<PartsAnswer> {
+    const body = encodePartsBody(head, bytes);
+    const answer = await this.#timed(() => this.#within(this.#media, lease, "POST", "/parts", body, signal));
+    return understand(() => {
+      const answers = PartsAnswer.parse(answer);
+      if (answers.parts.length !== head.parts.length) throw new RangeError("an answer for each part");
+      return answers;
     });
-    return text === "" ? null : understand(() => JSON.parse(text));
   }
 
   /** Ends all connections. Calls that are under way fail. */
   async close(): Promise<void> {
     this.health.close();
     await Promise.all([this.#media.destroy(), this.#control.destroy()]);
+  }
+
+  async #within(
+    pool: Pool,
+    lease: Lease,
+    method: "PUT" | "POST",
+    path: string,
+    body: Uint8Array | string,
+    signal: AbortSignal | null,
+  ): Promise<unknown> {
+    const { text } = await this.#request(pool, {
+      method,
+      path: `${this.#prefix}/origin/v1/${lease.stream}/${lease.epoch}${path}`,
+      headers: { Lease: lease.lease },
+      body,
+      timeoutMs: TIMEOUT_MS + (body.length / BYTES_PER_SECOND) * 1000,
+      signal,
+    });
+    return text === "" ? null : understand(() => JSON.parse(text));
+  }
+
+  /** Notes how long the edge took to answer. */
+  async #timed<Value>(call: () => Promise<Value>): Promise<Value> {
+    const startedAt = performance.now();
+    try {
+      const value = await call();
+      this.turns.answered(performance.now() - startedAt);
+      return value;
+    } catch (error) {
+      if (error instanceof EdgeRefusal) this.turns.answered(performance.now() - startedAt);
+      throw error;
+    }
   }
 
   #open(path: string, headers: Record<string, string>, body: object, signal: AbortSignal): Promise<Answer> {
@@ -163,14 +212,14 @@ export class EdgeClient {
   /** Calls that hang on a connection of before will get no answer on it; they are repeated on a new one. */
   #dropMedia(): void {
     const old = this.#media;
-    this.#media = createPool(this.#site, MEDIA_CONNECTIONS);
+    this.#media = createPool(this.#site);
     void old.destroy();
   }
 }
 
-function createPool(site: string, connections: number): Pool {
+function createPool(site: string): Pool {
   return new Pool(site, {
-    connections,
+    connections: CONNECTIONS,
     allowH2: false,
     connect: { timeout: CONNECT_TIMEOUT_MS },
     keepAliveTimeout: KEEP_ALIVE_MS,

@@ -3,6 +3,8 @@ import type { Log } from "../log.ts";
 
 const FIRST_PROBE_MS = 250;
 const LONGEST_PROBE_MS = 1_000;
+/** An edge that has answered anybody this lately is there, whatever becomes of single connections. */
+const RECENT_MS = 1_000;
 
 /** What tells that the edge answers again, and what happens when it surely does not. */
 export interface EdgeHealthOptions {
@@ -46,7 +48,8 @@ export class EdgeHealth {
 
   /** A call that began at `startedAt` (monotonic, ms) got no answer. It says nothing of the edge where another call has got one since. */
   unanswered(startedAt: number, reason: string): void {
-    if (this.#away !== null || this.#closed || this.#answeredAt > startedAt) return;
+    const hasAnswered = this.#answeredAt > Math.min(startedAt, performance.now() - RECENT_MS);
+    if (this.#away !== null || this.#closed || hasAnswered) return;
     const away = { since: performance.now(), said: false, back: Promise.withResolvers<void>() };
     this.#away = away;
     void this.#probeUntilBack(away, reason);

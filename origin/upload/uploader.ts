@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TracksRequest } from "../../domain/protocol/origin-link.ts";
+import { type Heartbeat, HeartbeatAnswer, type TracksRequest } from "../../domain/protocol/origin-link.ts";
 import type { Log } from "../log.ts";
-import { type EdgeClient, EdgeRefusal, EdgeUnavailable, type Lease } from "./edge-client.ts";
+import { type EdgeClient, EdgeRefusal, EdgeUnavailable, endsEpoch, type Lease } from "./edge-client.ts";
+import { HeartbeatRider } from "./heartbeat-rider.ts";
 import { BytesLost, type Kept } from "./kept.ts";
 import { Lane, type LaneItem } from "./lane.ts";
+import { PartsLane, type PartUpload } from "./parts-lane.ts";
 import { retrying } from "./retry.ts";
 import type { Shelf } from "./shelf.ts";
 import type { Spool } from "./spool.ts";
@@ -17,11 +19,9 @@ const PARTS_AHEAD = 20;
 /** An edge that answers others, but fails this often on one segment, has no use for it. */
 const MAX_FAULTS = 60;
 
-interface MediaItem extends LaneItem {
+interface SegmentItem extends LaneItem {
   rendition: string;
   msn: number;
-  /** Null: nothing but the word that it is lost. */
-  kept: Kept | null;
 }
 
 /** A segment to upload; `pdt` is Unix ms. */
@@ -30,16 +30,6 @@ export interface SegmentUpload {
   msn: number;
   duration: number;
   pdt: number;
-  bytes: Uint8Array;
-}
-
-/** A part to upload. */
-export interface PartUpload {
-  rendition: string;
-  msn: number;
-  part: number;
-  duration: number;
-  independent: boolean;
   bytes: Uint8Array;
 }
 
@@ -78,8 +68,9 @@ export class Uploader {
   readonly #options: UploaderOptions;
   readonly #abort = new AbortController();
   readonly #shelf: Shelf;
-  readonly #parts = new Map<string, Lane<MediaItem>>();
-  readonly #segments = new Map<string, Lane<MediaItem>>();
+  readonly #parts: PartsLane;
+  readonly #rider: HeartbeatRider;
+  readonly #segments = new Map<string, Lane<SegmentItem>>();
   /** Settles when a rendition's newest part is through. */
   readonly #lastPart = new Map<string, Promise<void>>();
   /** The segment that a rendition's newest part is of. */
@@ -88,6 +79,7 @@ export class Uploader {
   readonly #through = new Map<string, number>();
   readonly #inits: Lane<LaneItem>;
   readonly #announced = Promise.withResolvers<void>();
+  #isAnnounced = false;
   #refused = false;
   #targetDuration = Number.POSITIVE_INFINITY;
   #gaps = 0;
@@ -99,7 +91,18 @@ export class Uploader {
   constructor(options: UploaderOptions) {
     this.#options = options;
     this.#inits = new Lane(this.#announced.promise, (error) => this.#failed(error, "init"));
-    this.#shelf = options.spool.shelf(() => this.#dropParts(() => true));
+    this.#shelf = options.spool.shelf(() => this.#parts.drop(() => true));
+    this.#rider = new HeartbeatRider((health) => this.#beat(health));
+    this.#parts = new PartsLane({
+      edge: options.edge,
+      lease: options.lease,
+      signal: this.#abort.signal,
+      gate: this.#announced.promise,
+      rider: this.#rider,
+      isStale: (part) => this.#isStale(part),
+      onUploaded: (seconds) => this.#uploaded("part", seconds),
+      onFailed: (error, { rendition, msn }) => this.#failed(error, `part ${rendition}/${msn}`),
+    });
   }
 
   status(): UploadStatus {
@@ -109,32 +112,32 @@ export class Uploader {
   /** Announces the renditions; nothing else leaves before the edge knows them. */
   tracks(tracks: TracksRequest): void {
     this.#targetDuration = tracks.target_duration;
+    this.#parts.announce(tracks);
     this.#put("/tracks", tracks)
       .catch((error: unknown) => this.#failed(error, "tracks"))
-      .finally(() => this.#announced.resolve());
+      .finally(() => {
+        this.#isAnnounced = true;
+        this.#announced.resolve();
+      });
+  }
+
+  /** Says how the stream is doing, with the next parts if there are any soon. Rejects as a call does. */
+  heartbeat(health: Heartbeat): Promise<HeartbeatAnswer> {
+    return this.#isAnnounced && !this.#refused ? this.#rider.send(health) : this.#beat(health);
   }
 
   init(rendition: string, bytes: Uint8Array): void {
     this.#inits.push({ run: () => this.#put(`/${rendition}/init.mp4`, bytes) });
   }
 
-  part(part: PartUpload): void {
+  part({ bytes, ...part }: PartUpload): void {
     if (this.#refused) return;
     const { rendition, msn } = part;
-    const since = performance.now();
     if (!this.#through.has(rendition)) this.#through.set(rendition, msn - 1);
     this.#newest.set(rendition, msn);
-    const path = `/${rendition}/${msn}/${part.part}?duration=${part.duration.toFixed(6)}&independent=${part.independent ? 1 : 0}`;
-    const kept = this.#shelf.keepPart(part.bytes);
-    const run = async () => {
-      try {
-        if (await this.#putPart(path, kept, { rendition, msn })) this.#uploaded("part", since);
-      } finally {
-        kept.release();
-      }
-    };
-    this.#dropParts((item) => item.rendition === rendition && item.msn <= msn - PART_SEGMENTS);
-    this.#lastPart.set(rendition, this.#lane(this.#parts, rendition, "part").push({ rendition, msn, kept, run }));
+    const kept = this.#shelf.keepPart(bytes);
+    this.#parts.drop((waiting) => waiting.rendition === rendition && waiting.msn <= msn - PART_SEGMENTS);
+    this.#lastPart.set(rendition, this.#parts.push(part, kept));
   }
 
   segment(segment: SegmentUpload): void {
@@ -148,7 +151,7 @@ export class Uploader {
         // Who waits for the last part shall see it before its segment: parts go first, unless they are stuck.
         if (lastPart !== undefined) await settledWithin(lastPart, PARTS_FIRST_MS);
         await this.#putSegment(segment, kept);
-        this.#uploaded("segment", since);
+        this.#uploaded("segment", (performance.now() - since) / 1000);
       } catch (error) {
         await this.#declareGap(segment, error);
       } finally {
@@ -156,7 +159,7 @@ export class Uploader {
         this.#sent(rendition, msn);
       }
     };
-    this.#lane(this.#segments, rendition, "segment").push({ rendition, msn, kept, run });
+    this.#segmentLane(rendition).push({ rendition, msn, run });
   }
 
   /** Says, in its turn, that there is no segment of a number; `duration` in seconds, `pdt` Unix ms. */
@@ -164,7 +167,7 @@ export class Uploader {
     if (this.#refused) return;
     this.#noteGap(rendition, msn);
     const run = () => this.#putGap({ rendition, msn, duration, pdt }).finally(() => this.#sent(rendition, msn));
-    this.#lane(this.#segments, rendition, "gap").push({ rendition, msn, kept: null, run });
+    this.#segmentLane(rendition).push({ rendition, msn, run });
   }
 
   /** Waits until the edge has everything, for at most `timeoutMs`, then stops trying. */
@@ -173,7 +176,7 @@ export class Uploader {
     this.#announceIfNothingWaits();
     // What the edge never heard of is not sent: nothing else tells these lanes to give up.
     this.#abort.signal.addEventListener("abort", () => this.#announced.resolve(), { once: true });
-    for (const lane of [this.#inits, ...this.#parts.values(), ...this.#segments.values()]) await lane.idle();
+    for (const lane of [this.#inits, this.#parts, ...this.#segments.values()]) await lane.idle();
     clearTimeout(timer);
     this.#shelf.close();
     if (this.#unsent > 0) this.#options.log.warn({ calls: this.#unsent }, "the edge did not take everything in time: the rest is lost");
@@ -189,37 +192,44 @@ export class Uploader {
 
   /** An epoch that never got as far as its tracks has nothing to send. */
   #announceIfNothingWaits(): void {
-    if (this.#parts.size === 0 && this.#segments.size === 0 && this.#inits.empty) this.#announced.resolve();
+    if (this.#parts.empty && this.#segments.size === 0 && this.#inits.empty) this.#announced.resolve();
   }
 
-  async #put(path: string, body: Uint8Array | object): Promise<void> {
-    await this.#retrying(() => this.#call(path, body));
-  }
-
-  async #call(path: string, body: Uint8Array | object): Promise<void> {
+  async #beat(health: Heartbeat): Promise<HeartbeatAnswer> {
     const { edge, lease } = this.#options;
-    if (!this.#refused) await edge.call(lease, "PUT", path, body, this.#abort.signal);
+    return HeartbeatAnswer.parse(await edge.call(lease, "POST", "/heartbeat", health));
+  }
+
+  /** Of what is not media: it waits for no turn. */
+  async #put(path: string, body: Uint8Array | object): Promise<void> {
+    const { edge, lease } = this.#options;
+    await this.#retrying(async () => {
+      if (!this.#refused) await edge.call(lease, "PUT", path, body, this.#abort.signal);
+    });
+  }
+
+  #putMedia(path: string, bytes: Uint8Array): Promise<void> {
+    const { edge, lease } = this.#options;
+    return edge.turns.take("segment", lease.stream, this.#abort.signal, async () => {
+      if (!this.#refused) await edge.media(lease, path, bytes, this.#abort.signal);
+    });
   }
 
   #retrying<Value>(body: () => Promise<Value>): Promise<Value> {
     return retrying(body, this.#abort.signal, this.#options.edge.health);
   }
 
-  /** Resolves with whether the edge has it: a part that the live edge has left behind is not sent. */
-  #putPart(path: string, kept: Kept, { rendition, msn }: { rendition: string; msn: number }): Promise<boolean> {
-    return this.#retrying(async () => {
-      const through = this.#through.get(rendition) ?? 0;
-      if (msn <= (this.#newest.get(rendition) ?? 0) - PART_SEGMENTS || msn <= through || msn > through + PARTS_AHEAD) return false;
-      await kept.use(this.#abort.signal, (bytes) => this.#call(path, bytes));
-      return true;
-    });
+  /** The live edge has left the part behind, or nobody would be told of it yet. */
+  #isStale({ rendition, msn }: { rendition: string; msn: number }): boolean {
+    const through = this.#through.get(rendition) ?? 0;
+    return msn <= (this.#newest.get(rendition) ?? 0) - PART_SEGMENTS || msn <= through || msn > through + PARTS_AHEAD;
   }
 
   #putSegment(segment: SegmentUpload, kept: Kept): Promise<void> {
     let faults = 0;
     return this.#retrying(async () => {
       try {
-        await kept.use(this.#abort.signal, (bytes) => this.#call(segmentPath(segment), bytes));
+        await kept.use(this.#abort.signal, (bytes) => this.#putMedia(segmentPath(segment), bytes));
       } catch (error) {
         if (!(error instanceof EdgeUnavailable) || this.#options.edge.health.away) throw error;
         faults += 1;
@@ -243,14 +253,14 @@ export class Uploader {
 
   #putGap(segment: Omit<SegmentUpload, "bytes">): Promise<void> {
     const duration = Math.min(segment.duration, this.#targetDuration);
-    return this.#put(`${segmentPath({ ...segment, duration })}&gap=1`, new Uint8Array());
+    return this.#retrying(() => this.#putMedia(`${segmentPath({ ...segment, duration })}&gap=1`, new Uint8Array()));
   }
 
-  #lane(lanes: Map<string, Lane<MediaItem>>, rendition: string, what: string): Lane<MediaItem> {
-    let lane = lanes.get(rendition);
+  #segmentLane(rendition: string): Lane<SegmentItem> {
+    let lane = this.#segments.get(rendition);
     if (lane === undefined) {
-      lane = new Lane(this.#announced.promise, (error, item) => this.#failed(error, `${what} ${item.rendition}/${item.msn}`));
-      lanes.set(rendition, lane);
+      lane = new Lane(this.#announced.promise, (error, item) => this.#failed(error, `segment ${item.rendition}/${item.msn}`));
+      this.#segments.set(rendition, lane);
     }
     return lane;
   }
@@ -272,20 +282,14 @@ export class Uploader {
     onRefused(message);
   }
 
-  #dropParts(condition: (item: MediaItem) => boolean): void {
-    for (const lane of this.#parts.values()) {
-      for (const { kept } of lane.take(condition)) kept?.release();
-    }
-  }
-
-  #uploaded(what: "part" | "segment", since: number): void {
-    if (!this.#refused) this.#options.onUploaded?.(what, (performance.now() - since) / 1000);
+  #uploaded(what: "part" | "segment", seconds: number): void {
+    if (!this.#refused) this.#options.onUploaded?.(what, seconds);
   }
 
   /** A segment is through: its parts, and those before it, are of no use to anybody any more. */
   #sent(rendition: string, msn: number): void {
     this.#through.set(rendition, msn);
-    this.#dropParts((item) => item.rendition === rendition && item.msn <= msn);
+    this.#parts.drop((part) => part.rendition === rendition && part.msn <= msn);
     if (this.#givenUp === 0 || this.#abort.signal.aborted || this.#shelf.oldest(false) !== null) return;
     this.#options.log.warn({ segments: this.#givenUp }, "the edge has what waited for it, but for the segments that were given up");
     this.#givenUp = 0;
@@ -303,11 +307,6 @@ export class Uploader {
     this.#gaps += 1;
     this.#options.onGap?.(rendition, msn);
   }
-}
-
-/** Nothing more of this epoch is taken. */
-function endsEpoch(error: EdgeRefusal): boolean {
-  return error.code === "fenced" || error.code === "declared_differs" || error.status === 401;
 }
 
 function segmentPath({ rendition, msn, duration, pdt }: Omit<SegmentUpload, "bytes">): string {
