@@ -46,11 +46,11 @@ export class EdgeHealth {
     away.back.resolve();
   }
 
-  /** A call that began at `startedAt` (monotonic, ms) got no answer. It says nothing of the edge where another call has got one since. */
+  /** A call that began at `startedAt` (monotonic, ms) got no answer. It says nothing of the edge where another call has got one since, or a moment ago. */
   unanswered(startedAt: number, reason: string): void {
-    const hasAnswered = this.#answeredAt > Math.min(startedAt, performance.now() - RECENT_MS);
-    if (this.#away !== null || this.#closed || hasAnswered) return;
-    const away = { since: performance.now(), said: false, back: Promise.withResolvers<void>() };
+    const since = Math.min(startedAt, performance.now() - RECENT_MS);
+    if (this.#away !== null || this.#closed || this.#answeredAt > since) return;
+    const away = { since, said: false, back: Promise.withResolvers<void>() };
     this.#away = away;
     void this.#probeUntilBack(away, reason);
   }

@@ -6,13 +6,12 @@ export interface LaneItem {
 /** Items uploaded one after the other, in order. */
 export class Lane<Item extends LaneItem> {
   readonly #queue: Item[] = [];
-  readonly #settle = new Map<Item, () => void>();
   readonly #onError: (error: unknown, item: Item) => void;
+  readonly #gate: Promise<void>;
   #running: Promise<void> | null = null;
-  #gate: Promise<unknown>;
 
   /** @param gate nothing runs before it */
-  constructor(gate: Promise<unknown>, onError: (error: unknown, item: Item) => void) {
+  constructor(gate: Promise<void>, onError: (error: unknown, item: Item) => void) {
     this.#gate = gate;
     this.#onError = onError;
   }
@@ -21,20 +20,9 @@ export class Lane<Item extends LaneItem> {
     return this.#queue.length === 0;
   }
 
-  /** Adds an item. Resolves when it is through: uploaded, failed or taken out. */
-  push(item: Item): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#settle.set(item, resolve);
+  push(item: Item): void {
     this.#queue.push(item);
     this.#running ??= this.#run();
-    return promise;
-  }
-
-  /** Takes out the items that wait and meet a condition; the one under way stays. */
-  take(condition: (item: Item) => boolean): Item[] {
-    const taken = this.#queue.slice(1).filter(condition);
-    for (const item of taken) this.#remove(item);
-    return taken;
   }
 
   /** Resolves when nothing waits any more. */
@@ -50,14 +38,8 @@ export class Lane<Item extends LaneItem> {
       } catch (error) {
         this.#onError(error, item);
       }
-      this.#remove(item);
+      this.#queue.shift();
     }
     this.#running = null;
-  }
-
-  #remove(item: Item): void {
-    this.#queue.splice(this.#queue.indexOf(item), 1);
-    this.#settle.get(item)?.();
-    this.#settle.delete(item);
   }
 }

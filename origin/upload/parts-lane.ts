@@ -7,10 +7,12 @@ import { retrying } from "./retry.ts";
 /** What one call carries at most. */
 const MAX_PARTS = 32;
 const MAX_BYTES = 4 << 20;
-/** Sound waits so long for the picture to go along with. */
+/** Sound waits so long for the picture to go along with; not where the picture has just left. */
 const COMPANY_MS = 60;
-/** The picture waits for its sound only where the edge is short of capacity: up to so many times what its answers are late. */
+const JUST_LEFT_MS = 120;
+/** The picture waits for its sound, which comes up to 100 ms later, only where the edge is short of capacity: so many times what its answers are late. */
 const DELAY_FACTOR = 4;
+const LONGEST_PICTURE_MS = 120;
 
 /** A part to upload. */
 export interface PartUpload {
@@ -57,6 +59,7 @@ export class PartsLane {
   readonly #queue: WaitingPart[] = [];
   #sounds = new Set<string>();
   #hasBoth = false;
+  #pictureLeftAt = Number.NEGATIVE_INFINITY;
   #bundle: WaitingPart[] = [];
   #isUnderWay = false;
   #running: Promise<void> | null = null;
@@ -126,13 +129,14 @@ export class PartsLane {
     const { edge, signal } = this.#options;
     if (!this.#hasBoth || signal.aborted) return 0;
     const now = performance.now();
-    const pictureMs = Math.min(COMPANY_MS, edge.turns.delayMs * DELAY_FACTOR);
+    const pictureMs = Math.min(LONGEST_PICTURE_MS, edge.turns.delayMs * DELAY_FACTOR);
     const kinds = new Set<boolean>();
     let due = Number.POSITIVE_INFINITY;
     for (const { part, since } of this.#queue) {
       const isSound = this.#sounds.has(part.rendition);
       kinds.add(isSound);
-      due = Math.min(due, since + (isSound ? COMPANY_MS : pictureMs));
+      const soundMs = since - this.#pictureLeftAt < JUST_LEFT_MS ? 0 : COMPANY_MS;
+      due = Math.min(due, since + (isSound ? soundMs : pictureMs));
       if (kinds.size > 1 || due <= now) return 0;
     }
     return this.empty ? 0 : Math.ceil(due - now);
@@ -144,6 +148,7 @@ export class PartsLane {
     this.#bundle = bundle;
     if (bundle.length === 0) return;
     const { edge, lease, signal, rider } = this.#options;
+    if (bundle.some(({ part }) => !this.#sounds.has(part.rendition))) this.#pictureLeftAt = performance.now();
     const ride = rider.board();
     const parts = bundle.map(({ part, kept: { size } }) => ({ ...part, size }));
     const bytes = bundle.flatMap(({ kept }) => kept.bytes ?? []);
@@ -161,7 +166,7 @@ export class PartsLane {
   }
 
   #compose(): WaitingPart[] {
-    this.drop((part) => this.#options.isStale(part));
+    for (const item of [...this.#queue]) if (item.kept.lost || this.#options.isStale(item.part)) this.#settle(item);
     const bundle: WaitingPart[] = [];
     let size = 0;
     for (const item of this.#queue) {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { type PartsAnswer, PartsHead } from "../../domain/protocol/origin-link.ts";
 
 /** A call that the edge has answered. */
 export interface EdgeCall {
@@ -10,6 +11,12 @@ export interface EdgeCall {
   path: string;
   size: number;
   sha256: string;
+}
+
+/** Parts that came in one call, as `source/1/0`. */
+export interface EdgeBundle {
+  parts: string[];
+  hasHeartbeat: boolean;
 }
 
 /** How a call is answered; null: never. */
@@ -21,8 +28,12 @@ export class EdgeServer {
   readonly calls: EdgeCall[] = [];
   /** Every call that came, answered or not; the signs of life that an origin asks for are not among them. */
   readonly seen: string[] = [];
+  /** Calls with parts that were answered well, in order; each of their parts stands in `calls` as a PUT of its own. */
+  readonly bundles: EdgeBundle[] = [];
   probes = 0;
   answer: (method: string, path: string) => EdgeAnswer = () => ({ status: 200, json: {} });
+  /** Why a part, `source/1/0`, is refused; null where it is not. */
+  refusePart: (name: string) => { status: number; error: string; message: string } | null = () => null;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #port = 0;
@@ -72,12 +83,9 @@ export class EdgeServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const hash = createHash("sha256");
-    let size = 0;
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      hash.update(chunk);
-      size += chunk.length;
-    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
     const method = request.method ?? "";
     const path = (request.url ?? "").replace("/origin/v1", "");
     if (path === "/health") this.probes += 1;
@@ -85,8 +93,34 @@ export class EdgeServer {
     const answer = this.answer(method, path);
     if (answer === null) return;
     if (answer.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, answer.delayMs));
-    if (answer.status < 300 && path !== "/health") this.calls.push({ method, path, size, sha256: hash.digest("hex") });
+    let { json } = answer;
+    if (answer.status < 300 && path.endsWith("/parts")) json = this.#takeParts(path.slice(0, -"/parts".length), body);
+    else if (answer.status < 300 && path !== "/health") this.calls.push({ method, path, size: body.length, sha256: digestOf(body) });
     response.writeHead(answer.status, { "Content-Type": "application/json" });
-    response.end(answer.json === undefined ? "" : JSON.stringify(answer.json));
+    response.end(json === undefined ? "" : JSON.stringify(json));
   }
+
+  #takeParts(epoch: string, body: Buffer): PartsAnswer {
+    let at = 4 + body.readUInt32BE();
+    const { parts, heartbeat } = PartsHead.parse(JSON.parse(body.toString("utf8", 4, at)));
+    const names = parts.map(({ rendition, msn, part }) => `${rendition}/${msn}/${part}`);
+    this.bundles.push({ parts: names, hasHeartbeat: heartbeat !== null });
+    const answers = parts.map(({ size, duration, independent }, index) => {
+      const bytes = body.subarray(at, at + size);
+      at += size;
+      if (bytes.length !== size) throw new Error("the body is shorter than its head says");
+      const name = names[index] ?? "";
+      const refusal = this.refusePart(name);
+      if (refusal !== null) return refusal;
+      const path = `${epoch}/${name}?duration=${duration}&independent=${independent ? 1 : 0}`;
+      this.calls.push({ method: "PUT", path, size, sha256: digestOf(bytes) });
+      return { status: 200 as const };
+    });
+    if (at !== body.length) throw new Error("the body is longer than its head says");
+    return { parts: answers, heartbeat: heartbeat === null ? null : { action: "continue", reason: null } };
+  }
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -77,12 +77,12 @@ describe("an edge that answers nobody", () => {
   it("is away once a call has waited long enough, and back with the first sign of life, whatever still hangs", async () => {
     rig.server.answer = () => null;
     const heartbeat = rig.edge.call(LEASE, "POST", "/heartbeat", {});
-    const part = rig.edge.call(LEASE, "PUT", "/source/1/0?duration=0.5", Buffer.alloc(4 << 20));
-    void part.catch(() => undefined);
+    const media = rig.edge.media(LEASE, "/source/1?duration=2&pdt=1", Buffer.alloc(4 << 20), new AbortController().signal);
+    void media.catch(() => undefined);
     await expect(heartbeat).rejects.toBeInstanceOf(EdgeUnavailable);
     expect(rig.edge.health.away).toBe(true);
-    // The part would wait for many seconds more on its connection.
-    await expect(part).rejects.toBeInstanceOf(EdgeUnavailable);
+    // The media would wait for many seconds more on its connection.
+    await expect(media).rejects.toBeInstanceOf(EdgeUnavailable);
     rig.server.answer = () => ({ status: 200, json: {} });
     await rig.edge.health.up(signal());
     expect(await rig.edge.call(LEASE, "POST", "/heartbeat", {})).toEqual({});

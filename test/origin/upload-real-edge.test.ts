@@ -20,6 +20,10 @@ const SECRETS = {
   ADMIN_API_KEY: "upload-admin-key",
   PLAYBACK_KEYS: "",
 };
+const HEALTH = {
+  ...{ fps: 30, bitrate_kbps: 1500, dropped_frames: 0, keyframe_interval: 2, speed: 1, timestamp_jumps: 0 },
+  ...{ health: "good" as const, health_reasons: [], warnings: [] },
+};
 const log = createLog("silent");
 const dataDir = mkdtempSync(join(tmpdir(), "nova-upload-"));
 const options = { host: "127.0.0.1", dataDir, rtmpUrl: "rtmp://{host}:1935/live", secrets: SECRETS };
@@ -68,9 +72,12 @@ it("[PL12] the edge ends and starts again: it gets from memory and disk what it 
   const publish = { stream_key, origin_id: "box", encoder: { software: null } };
   const { stream_id, epoch, lease } = await edge.publish(publish, AbortSignal.timeout(10_000));
   const refusals: string[] = [];
+  const uploaded: string[] = [];
   const uploader = new Uploader({
     ...{ edge, log, spool, lease: { stream: stream_id, epoch, lease } },
     onRefused: (message) => refusals.push(message),
+    onFailed: () => refusals.push("failed"),
+    onUploaded: (what) => uploaded.push(what),
   });
   announce(uploader);
   for (const rendition of ["source", "audio"]) uploader.init(rendition, Buffer.alloc(800, 1));
@@ -81,6 +88,14 @@ it("[PL12] the edge ends and starts again: it gets from memory and disk what it 
     await sleep(30);
   };
   for (let msn = 1; msn <= 3; msn++) await push(msn);
+  await expect.poll(() => uploader.status().waitingBytes, { timeout: 10_000 }).toBe(0);
+  expect(uploaded.filter((what) => what === "part").length).toBeGreaterThanOrEqual(8);
+  expect(refusals).toEqual([]);
+  const heartbeat = uploader.heartbeat(HEALTH);
+  for (const rendition of ["source", "audio"]) {
+    uploader.part({ rendition, msn: 4, part: 0, duration: 0.5, independent: true, bytes: Buffer.alloc(4000, 4) });
+  }
+  expect(await heartbeat).toEqual({ action: "continue", reason: null });
   await expect.poll(() => uploader.status().waitingBytes, { timeout: 10_000 }).toBe(0);
 
   await miniflare.dispose();
