@@ -45,7 +45,8 @@ origins.onError((error, c) => answerError(error, c));
 origins.route("/origin/v1", originLink);
 
 export default {
-  fetch: (request, env, ctx) => (new URL(request.url).pathname.startsWith("/origin/v1/") ? origins : app).fetch(request, env, ctx),
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) =>
+    (new URL(request.url).pathname.startsWith("/origin/v1/") ? origins : app).fetch(request, env, ctx),
   queue: (batch, env) => (batch.queue === "nova-edge-deliveries" ? consumeDeliveries(batch, env) : consumeEvents(batch, env)),
   scheduled: (_controller, env) => runUpkeep(env, Date.now()),
 } satisfies ExportedHandler<Env>;

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { type Cadence, computeCadence } from "./rig/cadence.ts";
+import { placeFor } from "./rig/data-place.ts";
 import { Encoders } from "./rig/encoders.ts";
 import { type Bench, type BenchRun, type Figure, percentile, scoped } from "./rig/figure.ts";
 import { inTurn } from "./rig/in-turn.ts";
@@ -39,10 +40,14 @@ const PICTURE = { width: 1280, height: 720, fps: 30, gop: 2, videoKbps: 1500 };
 /** From one encoder's start to the next one's. */
 const RAMP_MS = 100;
 const SETTLE_MS = 5_000;
+/** What comes before and after the measurement, seconds. */
+const AROUND_SECONDS = 60;
+/** What the edge keeps of a stream's second. */
+const BYTES_A_SECOND = 300_000;
 /** Streams whose delays are measured, spread over all. */
-const FOLLOWED = 5;
+const FOLLOWED = 3;
 /** From one look at all playlists to the next. */
-const LOOK_MS = 4_000;
+const LOOK_MS = 8_000;
 /** Requests at a time, of those that check. */
 const WIDTH = 4;
 
@@ -67,17 +72,22 @@ export const bench: Bench = async (args, run) => {
   if (error !== undefined) throw new Error(`the options are not right:\n${z.prettifyError(error)}`);
   run.say("encoding the recording…");
   const recording = await record(PICTURE);
-  const start = { nova: startNova, "nginx-rtmp": startPeer };
+  const start = {
+    nova: (streams: number, scope: BenchRun) => startNova(streams, options.seconds, recording, scope),
+    "nginx-rtmp": (streams: number, scope: BenchRun) => startPeer(streams, recording, scope),
+  };
   for (const streams of options.streams) {
     for (const name of options.subjects) {
-      await scoped(run, async (scope) => measure(await start[name](streams, recording, scope), options.seconds, recording, scope));
+      await scoped(run, async (scope) => measure(await start[name](streams, scope), options.seconds, recording, scope));
     }
   }
 };
 
-async function startNova(streams: number, recording: Recording, run: BenchRun): Promise<Subject> {
+async function startNova(streams: number, seconds: number, recording: Recording, run: BenchRun): Promise<Subject> {
   const limits = { MAX_STREAMS: String(streams), MAX_CONNECTIONS_PER_ADDRESS: String(2 * streams + 10) };
-  const platform = await startPlatform(run.cleanup, run.say, limits);
+  const { directory, isMemory } = placeFor(streams * (seconds + AROUND_SECONDS) * BYTES_A_SECOND);
+  if (!isMemory) run.say("nova: too little room in memory for the edge's data: the disk is measured, too");
+  const platform = await startPlatform(run.cleanup, run.say, limits, directory);
   const made = await inTurn(Array.from({ length: streams }), WIDTH, (_, index) => platform.createStream(`Bench ${index}`));
   const id = (index: number) => made[index]?.id ?? "";
   return {
@@ -194,11 +204,12 @@ function emitUsage(
   emit("edge_memory", edge.pssMb, "MB", n);
 }
 
-/** Throws where nothing was observed. */
+/** What was not observed is left out. */
 function emitDelays(emit: EmitFigure, { delays, failures }: StreamDelays, hasParts: boolean): void {
   for (const [name, observed] of [["part", delays.parts] as const, ["segment", delays.segments] as const]) {
     if (name === "part" && !hasParts) continue;
-    if (observed.length === 0) throw new Error(`no ${name} was complete while it was measured: measure for longer. ${failures[0] ?? ""}`);
+    // A machine that is too small for so many leaves parts out: the lost ones say so.
+    if (observed.length === 0) continue;
     emit(`${name}_p50`, percentile(observed, 0.5), "s", observed.length);
     emit(`${name}_p95`, percentile(observed, 0.95), "s", observed.length);
   }

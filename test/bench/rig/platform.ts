@@ -18,14 +18,15 @@ export interface Platform {
   createStream(title: string, fields?: Partial<CreateStream>): Promise<StreamResource & { stream_key: string }>;
 }
 
-/** Builds and starts edge and origin, the origin with `settings` besides its defaults (origin/config.ts). Rejects where either does not become ready. */
+/** Builds and starts edge and origin, the origin with `settings` besides its defaults (origin/config.ts), all data below `place`. Rejects where either does not become ready. */
 export async function startPlatform(
   cleanup: Cleanup,
   say: (line: string) => void,
   settings: Record<string, string> = {},
+  place = tmpdir(),
 ): Promise<Platform> {
   await build(say);
-  const dataDir = mkdtempSync(join(tmpdir(), "nova-edge-bench-"));
+  const dataDir = mkdtempSync(join(place, "nova-edge-bench-"));
   cleanup.add(() => rmSync(dataDir, { recursive: true, force: true }));
   const port = await findFreePort();
   const rtmpPort = await findFreePort();
