@@ -224,18 +224,23 @@ export class Session {
     this.#stage = { at: "live", run };
   }
 
-  async #pump(): Promise<void> {
+  /** Reads the encoder's media as it comes: nothing of it waits here. Settles when it has ended. */
+  #pump(): Promise<void> {
     const reader = new FlvReader();
-    for await (const chunk of this.#publication.media) {
-      const at = Date.now();
-      try {
-        for (const tag of reader.push(chunk as Buffer)) this.#take({ tag, media: parseMediaTag(tag), at });
-      } catch (error) {
-        const message = `the encoder's stream is broken: ${error instanceof Error ? error.message : String(error)}`;
-        this.#ending.resolve({ reason: "unsupported_input", message });
-        return;
-      }
-    }
+    const { media } = this.#publication;
+    return new Promise((resolve) => {
+      media.on("data", (chunk: Buffer) => {
+        const at = Date.now();
+        try {
+          for (const tag of reader.push(chunk)) this.#take({ tag, media: parseMediaTag(tag), at });
+        } catch (error) {
+          const message = `the encoder's stream is broken: ${error instanceof Error ? error.message : String(error)}`;
+          media.destroy();
+          this.#ending.resolve({ reason: "unsupported_input", message });
+        }
+      });
+      media.once("close", resolve);
+    });
   }
 
   #take(arrived: ArrivedTag): void {

@@ -14,3 +14,21 @@ export function parseMp3Header(frame: Uint8Array): { sampleRate: number; channel
   if (rate === undefined || slower === undefined) return null;
   return { sampleRate: rate / slower, channels: mode >> 6 === MONO ? 1 : 2 };
 }
+
+const MPEG_2_RATES = SAMPLE_RATES.map((rate) => rate / 2);
+
+/** Samples of one frame: MPEG 1 has two granules of 576, its slower variants one. */
+export function samplesOfMp3(sampleRate: number): number {
+  return SAMPLE_RATES.includes(sampleRate) ? 1152 : 576;
+}
+
+/** A frame without a bit of sound in it, at the lowest bitrate (32 kbit/s, or 8 in MPEG 2); null for a rate that has none here. */
+export function encodeSilentMp3(sampleRate: number, channels: number): Buffer | null {
+  const isMpeg1 = SAMPLE_RATES.includes(sampleRate);
+  const index = (isMpeg1 ? SAMPLE_RATES : MPEG_2_RATES).indexOf(sampleRate);
+  if (index < 0) return null;
+  const bytes = Math.floor((samplesOfMp3(sampleRate) / 8) * ((isMpeg1 ? 32_000 : 8_000) / sampleRate));
+  const frame = Buffer.alloc(bytes);
+  frame.set([0xff, isMpeg1 ? 0xfb : 0xf3, 0x10 | (index << 2), channels === 1 ? 0xc0 : 0x00]);
+  return frame;
+}

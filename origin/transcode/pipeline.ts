@@ -202,7 +202,7 @@ export class Pipeline {
       video,
       production,
       gate: video === null ? null : new KeyGate(),
-      silence: tracks.audio?.codec === "AAC" && video !== null ? new SilenceFiller(tracks.audio.config) : null,
+      silence: video === null ? null : silenceFor(tracks),
     };
     this.#running = running;
     const held = this.#held;
@@ -293,6 +293,11 @@ export class Pipeline {
       this.#options.onFailure(code, message);
     });
   }
+}
+
+function silenceFor({ audio }: InputTracks): SilenceFiller | null {
+  if (audio === null) return null;
+  return audio.codec === "AAC" ? SilenceFiller.forAac(audio.config) : SilenceFiller.forMp3(audio);
 }
 
 function changed(message: string): Taken {

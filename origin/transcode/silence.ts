@@ -1,4 +1,5 @@
 import { parseAacConfig } from "../package/aac.ts";
+import { encodeSilentMp3, samplesOfMp3 } from "./mp3.ts";
 
 /** Raw AAC-LC frames of silence, by channel count. */
 const SILENT_FRAMES: Record<number, Buffer> = {
@@ -16,7 +17,7 @@ const JITTER_MS = 15;
 
 /**
  * Stands in for an audio track that falls silent while the video goes on, so that playlists of both keep pace (players stall on
- * a rendition that does not). AAC-LC in mono and stereo; other audio is waited for.
+ * a rendition that does not). AAC-LC in mono and stereo, and MP3; other audio is waited for.
  */
 export class SilenceFiller {
   readonly #frame: Buffer | null;
@@ -24,11 +25,22 @@ export class SilenceFiller {
   #nextMs: number | null = null;
   #filling = false;
 
+  /** `frame` is one of silence; null where none is known. */
+  private constructor(frame: Buffer | null, frameMs: number) {
+    this.#frame = frame;
+    this.#frameMs = frameMs;
+  }
+
   /** `config` is the AudioSpecificConfig. */
-  constructor(config: Buffer) {
+  static forAac(config: Buffer): SilenceFiller {
     const { objectType, channels, coreSampleRate, frameLength } = parseAacConfig(config);
-    this.#frame = objectType === 2 && frameLength === 1024 ? (SILENT_FRAMES[channels] ?? null) : null;
-    this.#frameMs = (frameLength / coreSampleRate) * 1000;
+    const frame = objectType === 2 && frameLength === 1024 ? (SILENT_FRAMES[channels] ?? null) : null;
+    return new SilenceFiller(frame, (frameLength / coreSampleRate) * 1000);
+  }
+
+  /** `sampleRate` in Hz. */
+  static forMp3({ sampleRate, channels }: { sampleRate: number; channels: number }): SilenceFiller {
+    return new SilenceFiller(encodeSilentMp3(sampleRate, channels), (samplesOfMp3(sampleRate) / sampleRate) * 1000);
   }
 
   /** A frame of the encoder's own audio was placed there: silent frames for the hole before it, where there is one. */

@@ -4,7 +4,8 @@ import type { VideoEncoder } from "../config.ts";
 import { encoderArguments, encoderInputArguments } from "./encoders.ts";
 import type { FfmpegJob } from "./ffmpeg.ts";
 import { encodeFlvHeader, encodeFlvTag } from "./flv.ts";
-import { encodeAacBody } from "./media-tag.ts";
+import { encodeAacBody, encodeMp3Body } from "./media-tag.ts";
+import { encodeSilentMp3 } from "./mp3.ts";
 import type { PlannedRung } from "./plan.ts";
 
 /** What is encoded, and from what. */
@@ -38,8 +39,8 @@ export interface TranscodeStart {
 /** Name of the audio's output and rendition. */
 export const AUDIO_OUTPUT = "audio";
 
-/** The body of an MP3 tag that sounds like nothing: 44.1 kHz, stereo, 32 kbit/s, without a bit of sound in it. */
-export const SILENT_MP3_BODY = Buffer.concat([Buffer.from([0x2f, 0xff, 0xfb, 0x10, 0x00]), Buffer.alloc(100)]);
+/** The body of an MP3 tag that sounds like nothing: 44.1 kHz, stereo. */
+export const SILENT_MP3_BODY = encodeMp3Body(encodeSilentMp3(44_100, 2) ?? Buffer.alloc(0));
 
 const AAC_FRAME = 1024;
 /** A fresh encoder's first frames are its warming up: as many are made before the one that goes on. */

@@ -297,7 +297,7 @@ describe("key gate", () => {
 
 describe("silence", () => {
   it("stands in for audio that stopped, and only then", () => {
-    const filler = new SilenceFiller(Buffer.from([0x11, 0x90]));
+    const filler = SilenceFiller.forAac(Buffer.from([0x11, 0x90]));
     filler.note(1000);
     expect(filler.fill(2400)).toEqual([]);
     const frames = filler.fill(2600);
@@ -313,7 +313,7 @@ describe("silence", () => {
 
 describe("silence in holes", () => {
   it("fills the time before audio that comes back, and leaves jitter alone", () => {
-    const filler = new SilenceFiller(Buffer.from([0x11, 0x90]));
+    const filler = SilenceFiller.forAac(Buffer.from([0x11, 0x90]));
     expect(filler.note(1000)).toEqual([]);
     for (const time of [1030, 1035, 1076, 1073]) expect(filler.note(time)).toEqual([]);
     const frames = filler.note(2000);
