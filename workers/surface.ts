@@ -51,13 +51,17 @@ export function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-/** A whole body. Throws 413 `body_too_large` as soon as it is longer than `maxBytes`, whatever its declared length. */
+/** A whole body. Throws 413 `body_too_large` where it is longer than `maxBytes`, or says so. */
 export async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () => new NovaError(413, "body_too_large", `the body is larger than ${maxBytes} bytes`);
   const declared = request.headers.get("Content-Length");
   if (Number(declared ?? 0) > maxBytes) throw tooLarge();
-  // A body has exactly the length that is declared, and the runtime reads it at once: piece by piece it would cost a turn of the isolate each.
-  if (declared !== null) return new Uint8Array(await request.arrayBuffer());
+  // A body of a declared length is read at once by the runtime: piece by piece it would cost a turn of the isolate each.
+  if (declared !== null && /^\d+$/.test(declared) && !request.headers.has("Transfer-Encoding")) {
+    const bytes = new Uint8Array(await request.arrayBuffer());
+    if (bytes.length > maxBytes) throw tooLarge();
+    return bytes;
+  }
   const pieces: Uint8Array[] = [];
   let size = 0;
   for await (const piece of request.body ?? []) {

@@ -43,7 +43,7 @@ export interface Connection {
   openedAt: Millis;
   /** When a part or a segment of it arrived last; null before the first. */
   mediaAt: Millis | null;
-  /** The lease of the epoch that the same encoder had before this one; null in its first. */
+  /** What was shown for this epoch: the lease of the one that the same encoder had before it, or a backup's ticket; null for a publish. */
   follows: string | null;
 }
 
@@ -181,11 +181,17 @@ export class Broadcast {
    */
   takeOver(asks: { ticket: string; originId: string; lease: string; profile: ProfileName }, now: Millis): Connection | null {
     if (this.#state.deleted) throw new NovaError(403, "stream_ended", "this stream was deleted: create a new one");
+    // Its answer was lost on the way: the same epoch again.
+    const held = this.#state.connection;
+    if (held !== null && held.follows === asks.ticket && held.originId === asks.originId) {
+      held.expiresAt = now + LEASE_MS;
+      return held;
+    }
     const { ticket, originId, keyId, since } = this.#standbys.ask(asks.ticket, asks.originId, now);
     if (this.isHeld(now) && !this.#isSilent(since, now)) return null;
     this.#standbys.remove(ticket);
     const broadcast = this.status === "active" || this.status === "reconnecting" ? this.number : this.number + 1;
-    return this.#open({ originId, keyId, backup: true, profile: asks.profile, broadcast, live: false, follows: null }, asks.lease, now);
+    return this.#open({ originId, keyId, backup: true, profile: asks.profile, broadcast, live: false, follows: ticket }, asks.lease, now);
   }
 
   /** The same encoder goes on in a new epoch; the one before takes nothing more. Asked again with the old lease it gives the same epoch. Throws as `authorize`. */

@@ -75,7 +75,7 @@ export function createMediaTables(sql: SqlStorage): void {
 function moveParts(sql: SqlStorage): void {
   if (sql.exec("SELECT name FROM sqlite_master WHERE name = 'media_parts'").toArray().length === 0) return;
   sql.exec(`
-    INSERT INTO media_chunks (broadcast, rendition, msn, part, chunk, value, bytes)
+    INSERT OR REPLACE INTO media_chunks (broadcast, rendition, msn, part, chunk, value, bytes)
       SELECT broadcast, rendition, msn, part, chunk, value, bytes FROM media_parts;
     DROP TABLE media_parts;
   `);

@@ -93,7 +93,10 @@ export class MediaWindow {
 
   /** The tracks that viewers can choose from now. */
   get offered(): Track[] {
-    const offer = computeOffer(this.timeline);
+    const { tracksOfEpochs } = this.#tracks;
+    const isVideo = (epoch: number, name: string) =>
+      (tracksOfEpochs[epoch] ?? []).some((track) => track.kind === "video" && track.name === name);
+    const offer = computeOffer(this.timeline, isVideo);
     // While a connection that follows one without media has not said anything.
     if (offer === null) return this.#tracks.tracks;
     return (this.#tracks.tracksOfEpochs[offer.epoch] ?? []).filter(({ name }) => offer.renditions.includes(name));
@@ -198,7 +201,9 @@ export class MediaWindow {
   async settle(bucket: R2Bucket, giveUp: boolean): Promise<void> {
     for (const epoch of [...this.#unsettled]) {
       for (const remnant of this.timeline.remnants(epoch)) {
-        const saved = remnant.parts > 0 && !giveUp ? await this.#save(bucket, epoch, remnant) : null;
+        // Without its init segment nobody can play it, and no playlist could go on behind it.
+        const isPlayable = this.#inits.some((init) => init.epoch === epoch && init.rendition === remnant.rendition);
+        const saved = remnant.parts > 0 && isPlayable && !giveUp ? await this.#save(bucket, epoch, remnant) : null;
         const settled = this.timeline.settle(remnant, saved);
         if (settled !== null) this.#keep(settled.rendition, settled.segment);
       }

@@ -74,6 +74,8 @@ const SEGMENT_TARGET_SECONDS = 2;
 export class Publishing {
   readonly #owner: PublishingOwner;
   readonly #pulse = new Pulse();
+  /** The choice that viewers were told of last; null until one was told, or seen, in this life of the object. */
+  #choice: string | null = null;
 
   constructor(owner: PublishingOwner) {
     this.#owner = owner;
@@ -292,9 +294,10 @@ export class Publishing {
   /** Does what may change the choice that viewers have, and tells them if it did. */
   #tellOffer(now: Millis, change: () => void): void {
     const { presence, windows, streamId } = this.#owner;
-    const before = choiceIn(windows);
+    const before = this.#choice ?? choiceIn(windows);
     change();
-    if (choiceIn(windows) === before) return;
+    this.#choice = choiceIn(windows);
+    if (this.#choice === before) return;
     const reason = windows.current?.tracks.reason ?? "broadcast_started";
     const data = { stream_id: streamId(), qualities: windows.qualities, reason, timestamp: isoTime(now) };
     presence.tell({ event: "quality_changed", data }, now);

@@ -59,6 +59,14 @@ describe("a backup", () => {
     expect(() => scene.broadcast.authorize(1, "1.lease1")).toThrow("does not hold the lease");
   });
 
+  it("is given the same epoch again where the answer was lost on the way", () => {
+    const scene = new Scene();
+    const given = scene.pass(60_000, { media: false });
+    expect(given).not.toBeNull();
+    expect(scene.ask()).toMatchObject({ epoch: given?.epoch, lease: given?.lease });
+    expect(scene.broadcast.lastEpoch).toBe(2);
+  });
+
   it("gives an encoder that has just published more time for its first part", () => {
     const scene = new Scene();
     scene.broadcast = new Broadcast();

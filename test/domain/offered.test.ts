@@ -23,7 +23,7 @@ class Scene {
   }
 
   get offer() {
-    return computeOffer(this.timeline);
+    return computeOffer(this.timeline, (_, name) => name !== "audio");
   }
 }
 
@@ -32,6 +32,16 @@ describe("what viewers are offered", () => {
     const scene = new Scene();
     expect(scene.offer).toBeNull();
     expect(scene.connect(LADDER).offer).toEqual({ epoch: 1, renditions: LADDER });
+  });
+
+  it("is what was before while a new epoch has nothing but its sound in common with it", () => {
+    const scene = new Scene().connect(["source", "audio"]).push(1, ["source", "audio"]);
+    scene.connect(LADDER);
+    expect(scene.offer).toEqual({ epoch: 1, renditions: ["source", "audio"] });
+    scene.push(2, ["audio"]).push(3, ["audio"]);
+    expect(scene.offer).toEqual({ epoch: 1, renditions: ["source", "audio"] });
+    scene.push(2, ["1080p", "720p"]);
+    expect(scene.offer).toEqual({ epoch: 2, renditions: LADDER });
   });
 
   it("lacks a rendition that does not come while the others do, until it comes", () => {
