@@ -16,7 +16,7 @@ import { Uploader } from "./upload/uploader.ts";
 const ENCODING_PATIENCE_MS = 3_000;
 /** How long an edge may take to get the rest of an epoch, and one that is away to come back for it. */
 const DRAIN_MS = 10_000;
-const DRAIN_AWAY_MS = 30_000;
+export const DRAIN_AWAY_MS = 30_000;
 const END_TIMEOUT_MS = 20_000;
 
 /** What every epoch of an origin shares. */
@@ -138,7 +138,7 @@ export class EpochRun {
   /** Takes the next tag. */
   push({ tag, media, at }: ArrivedTag): Taken {
     this.#startedAt ??= Math.max(at + this.#clockOffset, this.answer.pdt_floor ?? 0);
-    return this.#pipeline.push(tag, media);
+    return this.#pipeline.push(tag, media, performance.now() - Math.max(0, Date.now() - at));
   }
 
   /** Tells the edge how the stream is doing, which keeps the lease. Never rejects. */
@@ -155,11 +155,11 @@ export class EpochRun {
     }
   }
 
-  /** No more media: brings out and uploads what there is, as far as that goes in time. Never rejects. */
-  async finish(): Promise<void> {
+  /** No more media: brings out and uploads what there is, within `drainMs`. Never rejects. */
+  async finish(drainMs = this.#context.edge.health.away ? DRAIN_AWAY_MS : DRAIN_MS): Promise<void> {
     if (this.#isFenced) return this.abandon();
     await this.#pipeline.end(ENCODING_PATIENCE_MS);
-    await this.#uploader.drain(this.#context.edge.health.away ? DRAIN_AWAY_MS : DRAIN_MS);
+    await this.#uploader.drain(drainMs);
   }
 
   /** Ends at once; what is on its way is lost. */

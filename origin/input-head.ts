@@ -1,5 +1,6 @@
 import type { FlvTag } from "./transcode/flv.ts";
 import type { MediaTag } from "./transcode/media-tag.ts";
+import { parseMetadata } from "./transcode/metadata.ts";
 
 /** A tag on its way, with what `parseMediaTag` read of it and when it arrived, Unix ms. */
 export interface ArrivedTag {
@@ -16,10 +17,11 @@ export class InputHead {
 
   note(arrived: ArrivedTag): void {
     const { tag, media } = arrived;
-    if (tag.type === "script") this.#metadata = arrived;
-    else if (media?.role !== "config" || media.payload.length === 0) return;
-    else if (media.type === "video") this.#video = arrived;
-    else this.#audio = arrived;
+    if (tag.type === "script") {
+      // Encoders send cue points and the like this way, too.
+      if (parseMetadata(tag.data) !== null) this.#metadata = arrived;
+    } else if (media?.type === "video") this.#video = configOf(media, arrived, this.#video);
+    else if (media !== null) this.#audio = configOf(media, arrived, this.#audio);
   }
 
   /** In the order that encoders send them. */
@@ -28,6 +30,18 @@ export class InputHead {
   }
 }
 
+/** The configuration that holds now: the new one, none where the codec is another one, else the one before. */
+function configOf(media: MediaTag, arrived: ArrivedTag, before: ArrivedTag | null): ArrivedTag | null {
+  if (media.role === "config" && media.payload.length > 0) return arrived;
+  return before?.media?.codec === media.codec ? before : null;
+}
+
+/** What a tag that waits takes in memory, in bytes: small ones are more than their own. */
+export function weightOf({ tag }: ArrivedTag): number {
+  return tag.raw.length + TAG_OVERHEAD;
+}
+
+const TAG_OVERHEAD = 640;
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** An encoder's tags since its last key frame, for one that stands by; audio alone keeps the last second. Over 16 MiB it waits for the next key frame. */
@@ -37,12 +51,12 @@ export class RecentMedia {
   #hasVideo = false;
 
   push(arrived: ArrivedTag): void {
-    const { tag, media } = arrived;
+    const { media } = arrived;
     this.#hasVideo ||= media?.type === "video";
     const begins = media?.role === "frame" && (media.type === "video" ? media.key : !this.#hasVideo && this.#isOld(arrived));
-    if (begins || this.#bytes + tag.raw.length > MAX_BYTES) this.clear();
+    if (begins || this.#bytes + weightOf(arrived) > MAX_BYTES) this.clear();
     this.#tags.push(arrived);
-    this.#bytes += tag.raw.length;
+    this.#bytes += weightOf(arrived);
   }
 
   /** Hands over what there is. */

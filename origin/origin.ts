@@ -123,7 +123,10 @@ export class Origin {
 
   /** Drains, lets the edge have all that there is, tells it, and ends every process. */
   async stop(): Promise<void> {
+    // One that drains already, for longer perhaps, is in more of a hurry now.
+    const deadline = Date.now() + this.#config.drainSeconds * 1000;
     if (this.#drainDeadline === null) this.drain();
+    else this.#drainDeadline = Math.min(this.#drainDeadline, deadline);
     while (this.#sessions.size > 0 && Date.now() < (this.#drainDeadline ?? 0)) await sleep(LOOK_EVERY_MS);
     this.#endAll();
     await Promise.all(this.#sessions.values());

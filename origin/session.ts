@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ProfileName } from "../domain/profiles.ts";
 import type { EndReason, PublishAnswer, StandbyAnswer, TracksReason } from "../domain/protocol/origin-link.ts";
-import { type EpochContext, EpochRun, type EpochStart } from "./epoch-run.ts";
+import { DRAIN_AWAY_MS, type EpochContext, EpochRun, type EpochStart } from "./epoch-run.ts";
 import type { Publication } from "./ingest/publication.ts";
-import { type ArrivedTag, InputHead, RecentMedia } from "./input-head.ts";
+import { type ArrivedTag, InputHead, RecentMedia, weightOf } from "./input-head.ts";
 import type { Log } from "./log.ts";
 import type { StreamStatus } from "./status.ts";
+import { describeStream } from "./stream-status.ts";
 import { FlvReader } from "./transcode/flv.ts";
 import { parseMediaTag } from "./transcode/media-tag.ts";
 import { estimateCores, OverloadWatch } from "./transcode/overload.ts";
@@ -84,29 +85,8 @@ export class Session {
 
   /** What an operator sees of it; null before the edge has accepted it. */
   get status(): StreamStatus | null {
-    const run = this.#run;
     const stage = this.#stage;
-    if (run === null && stage.at !== "standby") return null;
-    const health = run?.health ?? null;
-    return {
-      stream: run?.answer.stream_id ?? (stage.at === "standby" ? stage.stream : ""),
-      epoch: run?.answer.epoch ?? null,
-      broadcast: run?.answer.broadcast ?? null,
-      profile: run?.answer.profile ?? null,
-      renditions: [...(run?.renditions ?? [])],
-      standby: stage.at === "standby",
-      since: this.#since.toISOString(),
-      health: health?.health ?? null,
-      health_reasons: health?.health_reasons ?? [],
-      fps: health?.fps ?? 0,
-      bitrate_kbps: health?.bitrate_kbps ?? 0,
-      keyframe_interval: health?.keyframe_interval ?? null,
-      dropped_frames: health?.dropped_frames ?? 0,
-      timestamp_jumps: health?.timestamp_jumps ?? 0,
-      speed: health?.speed ?? 1,
-      waiting_bytes: run?.waitingBytes ?? 0,
-      transcoder_pid: this.transcoderPid,
-    };
+    return describeStream(this.#run, stage.at === "standby" ? stage.stream : null, this.#since);
   }
 
   /** Ends the session from our side; the encoder is told why. */
@@ -199,7 +179,11 @@ export class Session {
     try {
       // What the encoder sent before its end still waits in the stream.
       if (this.#run?.isFenced !== true) await Promise.race([pumped, sleep(PUMP_TIMEOUT_MS)]);
-      await this.#change;
+      // One change of epochs may lead to another.
+      for (let change: Promise<void> | null = null; change !== this.#change; ) {
+        change = this.#change;
+        await change;
+      }
       await this.#run?.finish();
     } finally {
       clearInterval(heart);
@@ -216,12 +200,18 @@ export class Session {
     }
     const log = this.#log.child({ epoch: answer.epoch });
     const run: EpochRun = new EpochRun(this.#context, { answer, without: this.#dropped.map(({ name }) => name), ...how }, log, {
-      onFailure: (reason, message) => this.#ending.resolve({ reason, message }),
-      onEncodingLost: (message) => this.#dropRungs(run, run.pipeline.plan?.rungs ?? [], message),
+      // What began well is no fault of the broadcast's: the encoder may come back as it was.
+      onFailure: (reason, message) =>
+        this.#ending.resolve({ reason: how.reason !== null && reason === "unsupported_input" ? "input_changed" : reason, message }),
+      onEncodingLost: (message) => {
+        this.#overload.failed();
+        this.#dropRungs(run, run.pipeline.plan?.rungs ?? [], message);
+      },
       onFenced: (message) => this.#onFenced(run, message),
     });
     log.info({ broadcast: answer.broadcast, profile: answer.profile, reason: how.reason }, "epoch opened");
     this.#stage = { at: "live", run };
+    this.#pendingReason = null;
   }
 
   /** Reads the encoder's media as it comes: nothing of it waits here. Settles when it has ended. */
@@ -251,7 +241,7 @@ export class Session {
       stage.recent.push(arrived);
     } else if (stage.at === "between") {
       stage.backlog.push(arrived);
-      stage.bytes += arrived.tag.raw.length;
+      stage.bytes += weightOf(arrived);
       if (stage.bytes > MAX_BACKLOG_BYTES) this.stop("connection_lost", "The origin can't keep up with this stream.");
     }
   }
@@ -263,7 +253,9 @@ export class Session {
     if (taken.state === "taken") return;
     const reason = this.#pendingReason ?? "input_changed";
     this.#pendingReason = null;
-    this.#stage = { at: "between", run, backlog: [arrived], bytes: arrived.tag.raw.length, isAsked: false };
+    const backlog = taken.untaken.map(({ tag, media }) => ({ tag, media, at: arrived.at }));
+    const bytes = backlog.reduce((sum, waiting) => sum + weightOf(waiting), 0);
+    this.#stage = { at: "between", run, backlog, bytes, isAsked: false };
     this.#change = this.#nextEpoch(run, taken.message, { reason, afterJump: taken.clock });
   }
 
@@ -275,16 +267,20 @@ export class Session {
     this.#log.info({ why, reason: how.reason }, "the connection goes on in another epoch");
     const { edge, config } = this.#context;
     try {
-      await run.finish();
+      // An edge that is away just now shall have it all the same.
+      await run.finish(DRAIN_AWAY_MS);
       if (run.isFenced) return;
       const signal = AbortSignal.timeout(NEXT_EPOCH_TIMEOUT_MS);
       if (this.#stage.at === "between") this.#stage.isAsked = true;
       const answer = await retrying(() => edge.next(run.lease, { origin_id: config.originId }, signal), signal);
+      if (this.#stage.at !== "between") return;
       // What another format's key frames will be, nobody knows.
       const keyInterval = how.reason === "input_changed" && !how.afterJump ? null : run.pipeline.keyInterval;
       this.#goOn(answer, { ...how, keyInterval });
     } catch (error) {
-      this.stop("connection_lost", error instanceof Error ? error.message : String(error));
+      const message = error instanceof Error ? error.message : String(error);
+      if (error instanceof EdgeRefusal && error.code === "fenced") this.#giveWay(run, message);
+      else this.stop("connection_lost", message);
     }
   }
 
@@ -293,9 +289,9 @@ export class Session {
     const stage = this.#stage;
     const waiting = stage.at === "between" ? stage.backlog : stage.at === "standby" ? stage.recent.take() : [];
     this.#enter(answer, how);
-    const first = waiting[0];
     // What was said before counts from when the first of the media came.
-    const head = first === undefined ? [] : this.#head.list().map((arrived) => ({ ...arrived, at: first.at }));
+    const at = waiting[0]?.at ?? Date.now();
+    const head = this.#head.list().map((arrived) => ({ ...arrived, at }));
     for (const arrived of [...head, ...waiting]) this.#take(arrived);
   }
 
@@ -365,8 +361,12 @@ export class Session {
   #onFenced(run: EpochRun, message: string): void {
     // A call of the old epoch that was overtaken by the question for the next one.
     if (this.#run !== run || (this.#stage.at === "between" && this.#stage.isAsked)) return;
+    this.#giveWay(run, message);
+  }
+
+  /** Somebody else has the stream now. A backup stands by again; for another encoder it is the end. */
+  #giveWay(run: EpochRun, message: string): void {
     if (!this.#publication.backup) return this.#ending.resolve({ reason: "connection_lost", message });
-    // The first encoder is back: this one stands by again.
     this.#log.info({ reason: message }, "the backup stands back");
     run.abandon();
     const stage: Stage = { at: "standby", ticket: "", stream: run.answer.stream_id, recent: new RecentMedia() };

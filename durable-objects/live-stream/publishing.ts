@@ -160,6 +160,8 @@ export class Publishing {
       const parts = pushes.map(({ rendition, push }, index): PartsAnswer["parts"][number] => {
         try {
           this.#mediaOf(connection).addPart(connection.epoch, rendition, push, bytes[index] ?? new Uint8Array());
+          // Who waits for one of several shall hear of it, and what is hinted after it, before the next (PL9).
+          if (pushes.some((other, later) => later > index && other.rendition === rendition)) this.#owner.playback.wake();
           return { status: 200 };
         } catch (error) {
           if (!(error instanceof NovaError)) throw error;

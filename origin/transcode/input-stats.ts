@@ -13,10 +13,11 @@ export interface InputFigures {
 
 const WINDOW_MS = 5000;
 const JUMP_MS = 1000;
+const MOMENT_MS = 20;
 
 /** Counts tags as they arrive. Times in milliseconds; `nowMs` comes from a clock that does not go back. */
 export class InputStats {
-  #arrivals: { atMs: number; bytes: number; video: boolean; timestamp: number }[] = [];
+  #arrivals: { atMs: number; bytes: number; frames: number; first: number; last: number }[] = [];
   #firstArrivalMs: number | null = null;
   #lastKey: number | null = null;
   #keyInterval: number | null = null;
@@ -34,8 +35,7 @@ export class InputStats {
     const step = tag.timestamp - (this.#last[tag.type] ?? tag.timestamp);
     if (step < 0 || step > JUMP_MS) this.#jumps += 1;
     this.#last[tag.type] = tag.timestamp;
-    this.#arrivals.push({ atMs: nowMs, bytes: tag.bytes, video: tag.type === "video", timestamp: tag.timestamp });
-    this.#forget(nowMs);
+    this.#arrived(tag, nowMs);
     if (tag.type !== "video" || !tag.key) return;
     if (this.#lastKey !== null && tag.timestamp > this.#lastKey) {
       this.#keyInterval = (tag.timestamp - this.#lastKey) / 1000;
@@ -47,11 +47,11 @@ export class InputStats {
   read(nowMs: number): InputFigures {
     this.#forget(nowMs);
     const elapsed = Math.min(WINDOW_MS, Math.max(1000, nowMs - (this.#firstArrivalMs ?? nowMs)));
-    const frames = this.#arrivals.filter((arrival) => arrival.video).length;
+    const frames = this.#arrivals.reduce((sum, arrival) => sum + arrival.frames, 0);
     const bytes = this.#arrivals.reduce((sum, arrival) => sum + arrival.bytes, 0);
     const first = this.#arrivals[0];
     const last = this.#arrivals.at(-1);
-    const mediaMs = first === undefined || last === undefined ? 0 : Math.max(0, last.timestamp - first.timestamp);
+    const mediaMs = first === undefined || last === undefined ? 0 : Math.max(0, last.last - first.first);
     const wallMs = first === undefined ? 0 : nowMs - first.atMs;
     return {
       fps: (frames * 1000) / elapsed,
@@ -60,6 +60,20 @@ export class InputStats {
       speed: wallMs < 1000 ? 1 : mediaMs / wallMs,
       timestamp_jumps: this.#jumps,
     };
+  }
+
+  /** Tags of a moment count together: how many there may be of them is the encoder's to say. */
+  #arrived({ type, timestamp, bytes }: { type: "video" | "audio"; timestamp: number; bytes: number }, nowMs: number): void {
+    const frames = type === "video" ? 1 : 0;
+    const moment = this.#arrivals.at(-1);
+    if (moment !== undefined && nowMs - moment.atMs < MOMENT_MS) {
+      moment.bytes += bytes;
+      moment.frames += frames;
+      moment.last = timestamp;
+      return;
+    }
+    this.#arrivals.push({ atMs: nowMs, bytes, frames, first: timestamp, last: timestamp });
+    this.#forget(nowMs);
   }
 
   #forget(nowMs: number): void {

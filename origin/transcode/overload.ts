@@ -64,6 +64,13 @@ export class OverloadWatch {
     return null;
   }
 
+  /** What was encoded cannot be: it is not for a moment's lack of room, and is tried again much later. */
+  failed(): void {
+    this.#waitMs = Math.min(LONGEST_WAIT_MS, this.#waitMs * 4);
+    this.#restoredAtMs = null;
+    this.#begin();
+  }
+
   #isTooSlow(nowMs: number): boolean {
     const [oldest] = this.#lags;
     const [previous, newest] = this.#lags.slice(-2);

@@ -36,8 +36,15 @@ export interface PipelineOptions extends ProductionOptions {
   onRestart(): void;
 }
 
-/** What became of a tag: `changed` says in words that it no longer fits what the epoch has begun with; it was not taken. */
-export type Taken = { state: "taken" } | { state: "changed"; message: string; clock: boolean };
+/** What became of a tag: `changed` says in words that it no longer fits what the epoch has begun with; `untaken` are that tag, and those that came after it. */
+export type Taken = { state: "taken" } | { state: "changed"; message: string; clock: boolean; untaken: readonly HeldTag[] };
+
+/** A tag, with what `parseMediaTag` read of it, and when it arrived by `performance.now()`. */
+export interface HeldTag {
+  tag: FlvTag;
+  media: MediaTag | null;
+  arrivedMs: number;
+}
 
 const TAKEN: Taken = { state: "taken" };
 const MAX_HELD_TAGS = 4000;
@@ -62,7 +69,7 @@ export class Pipeline {
   readonly #probe: InputProbe;
   readonly #clock: InputClock;
   readonly #stats = new InputStats();
-  #held: { tag: FlvTag; media: MediaTag | null }[] = [];
+  #held: HeldTag[] = [];
   #heldBytes = 0;
   #running: Running | null = null;
   /** The newest video frame on the connection's clock, milliseconds. */
@@ -111,11 +118,12 @@ export class Pipeline {
     return this.#running?.production.lagMs ?? 0;
   }
 
-  /** Takes the next tag, with what `parseMediaTag` read of it. */
-  push(tag: FlvTag, media: MediaTag | null): Taken {
+  /** Takes the next tag, with what `parseMediaTag` read of it; `arrivedMs` by `performance.now()`. */
+  push(tag: FlvTag, media: MediaTag | null, arrivedMs = performance.now()): Taken {
     if (this.#state !== "open") return TAKEN;
+    const held = { tag, media, arrivedMs };
     try {
-      return this.#running === null ? this.#probeTag(tag, media) : this.#feed(this.#running, tag, media);
+      return this.#running === null ? this.#probeTag(held) : this.#feed(this.#running, held);
     } catch (error) {
       this.#fail("unsupported_input", describe(error));
       return TAKEN;
@@ -165,9 +173,10 @@ export class Pipeline {
     return Math.min(1, Math.max(0, 1 - (lagMs - first.lagMs) / (nowMs - first.atMs)));
   }
 
-  #probeTag(tag: FlvTag, media: MediaTag | null): Taken {
+  #probeTag(held: HeldTag): Taken {
+    const { tag, media } = held;
     const result = this.#probe.push(tag, media, performance.now());
-    this.#held.push({ tag, media });
+    this.#held.push(held);
     this.#heldBytes += tag.raw.length;
     if (result.state === "refused") this.#fail("unsupported_input", result.message);
     else if (result.state === "ready") return this.#start(result.tracks);
@@ -207,36 +216,38 @@ export class Pipeline {
     this.#running = running;
     const held = this.#held;
     this.#held = [];
-    for (const { tag, media } of held) {
-      const taken: Taken = this.#state === "open" ? this.#feed(running, tag, media) : TAKEN;
-      if (taken.state === "changed") return taken;
+    for (const [index, one] of held.entries()) {
+      const taken: Taken = this.#state === "open" ? this.#feed(running, one) : TAKEN;
+      if (taken.state === "changed") return { ...taken, untaken: held.slice(index) };
     }
     return TAKEN;
   }
 
-  #feed(running: Running, tag: FlvTag, media: MediaTag | null): Taken {
+  #feed(running: Running, held: HeldTag): Taken {
+    const { media } = held;
     if (media === null) return TAKEN;
     const track = running.tracks[media.type];
     if (track === null) {
       this.#warn(`the encoder began to send ${media.type} after the stream had begun: it is left out until the next connection`);
       return TAKEN;
     }
-    if (media.codec !== track.codec) return changed(`the encoder changed its ${media.type} to ${media.codec}`);
+    if (media.codec !== track.codec) return changed(held, `the encoder changed its ${media.type} to ${media.codec}`);
     if (media.role === "config") {
       const isSame = media.payload.length === 0 || track.config === null || media.payload.equals(track.config);
-      return isSame ? TAKEN : changed(`the encoder changed its ${media.type} format`);
+      return isSame ? TAKEN : changed(held, `the encoder changed its ${media.type} format`);
     }
     if (media.role !== "frame" || media.payload.length === 0) return TAKEN;
     const cut = this.#cutAtKeyFrame;
-    if (cut !== null && (media.type === "video" ? media.key : running.video === null)) return changed(cut);
-    return this.#feedFrame(running, tag, media);
+    if (cut !== null && (media.type === "video" ? media.key : running.video === null)) return changed(held, cut);
+    return this.#feedFrame(running, held, media);
   }
 
-  #feedFrame(running: Running, tag: FlvTag, media: MediaTag): Taken {
+  #feedFrame(running: Running, held: HeldTag, media: MediaTag): Taken {
+    const { tag, arrivedMs } = held;
     const placed = this.#clock.place(media.type, tag.timestamp);
-    if (placed.state === "broken") return { state: "changed", message: placed.message, clock: true };
+    if (placed.state === "broken") return { state: "changed", message: placed.message, clock: true, untaken: [held] };
     const frame = readFrame(running, media);
-    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: frame?.key ?? false }, performance.now());
+    this.#stats.note({ type: media.type, timestamp: tag.timestamp, bytes: tag.raw.length, key: frame?.key ?? false }, arrivedMs);
     if (placed.state === "late" || frame === null) {
       this.#dropped += 1;
       return TAKEN;
@@ -278,7 +289,11 @@ export class Pipeline {
   async #flush(patienceMs: number): Promise<void> {
     const running = this.#running;
     if (running === null) return;
-    this.#fillSilence(running, true);
+    try {
+      this.#fillSilence(running, true);
+    } catch {
+      // There was no picture for the sound to go with: nor for the rest of it.
+    }
     await running.production.end(patienceMs);
   }
 
@@ -287,7 +302,10 @@ export class Pipeline {
     if (this.#state !== "open") return;
     this.#options.log.warn({ code, reason: message }, "the pipeline gave up");
     this.#state = "ending";
-    this.#flushed = this.#flush(FAILURE_PATIENCE_MS).then(() => {
+    const flushed = this.#flush(FAILURE_PATIENCE_MS).catch((error: unknown) => {
+      this.#options.log.warn({ reason: describe(error) }, "not all of what came could be saved");
+    });
+    this.#flushed = flushed.then(() => {
       if (this.#state === "over") return;
       this.#state = "over";
       this.#options.onFailure(code, message);
@@ -300,8 +318,8 @@ function silenceFor({ audio }: InputTracks): SilenceFiller | null {
   return audio.codec === "AAC" ? SilenceFiller.forAac(audio.config) : SilenceFiller.forMp3(audio);
 }
 
-function changed(message: string): Taken {
-  return { state: "changed", message, clock: false };
+function changed(held: HeldTag, message: string): Taken {
+  return { state: "changed", message, clock: false, untaken: [held] };
 }
 
 /** The frame as players can take it; null where nothing of it can be decoded. */

@@ -1,7 +1,9 @@
-import { createServer, request as proxyRequest } from "node:http";
+import { createServer, type IncomingHttpHeaders, request as proxyRequest } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { PartsAnswer, PartsHead } from "../../domain/protocol/origin-link.ts";
 import { type Conformance, StrictPlayer } from "../conformance/strict-player.ts";
 import { type Encoder, type EncoderOptions, type Platform, startEncoder, startPlatform } from "../fakes/platform.ts";
 
@@ -33,7 +35,13 @@ function encode(key: string, options: EncoderOptions): Encoder {
 
 /** A relay before the edge that refuses one segment of the video of lossy streams, and its parts. */
 async function losingRelay(site: string): Promise<string> {
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
+    const [, partsOf = ""] = /^\/origin\/v1\/(\w+)\/\d+\/parts$/.exec(request.url ?? "") ?? [];
+    if (lossy.has(partsOf)) {
+      const answer = await passPartsOn(site + request.url, request.headers, await buffer(request));
+      response.writeHead(answer.status, { "Content-Type": "application/json" }).end(answer.body);
+      return;
+    }
     const [, stream = "", rendition, msn] = /^\/origin\/v1\/(\w+)\/\d+\/(\w+)\/(\d+)/.exec(request.url ?? "") ?? [];
     if (lossy.has(stream) && rendition === "source" && Number(msn) === LOST_MSN && !request.url?.includes("gap=1")) {
       request.resume();
@@ -53,6 +61,31 @@ async function losingRelay(site: string): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   server.unref();
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Several parts in one call: those of the lost segment are refused, the others go on. */
+async function passPartsOn(url: string, headers: IncomingHttpHeaders, body: Buffer): Promise<{ status: number; body: string }> {
+  const headEnd = 4 + body.readUInt32BE(0);
+  const { parts, heartbeat } = JSON.parse(body.toString("utf8", 4, headEnd)) as PartsHead;
+  let at = headEnd;
+  const placed = parts.map((part) => {
+    at += part.size;
+    return { part, bytes: body.subarray(at - part.size, at), isLost: part.rendition === "source" && part.msn === LOST_MSN };
+  });
+  const kept = placed.filter(({ isLost }) => !isLost);
+  const head = Buffer.from(JSON.stringify({ parts: kept.map(({ part }) => part), heartbeat }));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(head.length);
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { Authorization: headers.authorization ?? "", Lease: String(headers.lease) },
+    body: Buffer.concat([length, head, ...kept.map(({ bytes }) => bytes)]),
+  });
+  const text = await answer.text();
+  if (!answer.ok) return { status: answer.status, body: text };
+  const taken = JSON.parse(text) as PartsAnswer;
+  const lost = { status: 422, error: "lost", message: "refused for a test" };
+  return { status: 200, body: JSON.stringify({ ...taken, parts: placed.map(({ isLost }) => (isLost ? lost : taken.parts.shift())) }) };
 }
 
 /** Follows a new stream while `encoding` lasts, to the end of its playlists. */
