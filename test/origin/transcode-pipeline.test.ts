@@ -205,7 +205,12 @@ describe("pipeline", () => {
       feed(pipeline, plain);
       const [tag] = asTags(bytes);
       if (tag === undefined) throw new Error("no tag");
-      expect(push(pipeline, tag)).toEqual({ state: "changed", message: expect.stringMatching(message), clock });
+      expect(push(pipeline, tag)).toEqual({
+        state: "changed",
+        message: expect.stringMatching(message),
+        clock,
+        untaken: [expect.objectContaining({ tag })],
+      });
       await pipeline.end(3000);
       expect(output.failures).toEqual([]);
       expect(output.samples("source").length).toBe(210);
@@ -223,6 +228,22 @@ describe("pipeline", () => {
     expect(refused).toMatchObject({ type: "video", data: expect.objectContaining({ 0: 0x17 }) });
     await pipeline.end(3000);
     expect(output.samples("source").length).toBe(120);
+  });
+
+  it("gives up in words where no key frame comes, though there was to be sound", async () => {
+    const output = new Output();
+    const pipeline = open(output);
+    const tags = await readTags(directory, "plain.flv");
+    const isFrame = (tag: FlvTag) => tag.type !== "script" && tag.data[1] === 1;
+    feed(
+      pipeline,
+      tags.filter((tag) => !isFrame(tag)),
+    );
+    const picture = tags.find((tag) => tag.type === "video" && tag.data[0] === 0x27);
+    if (picture === undefined) throw new Error("no picture");
+    for (let timestamp = 0; timestamp < 17_000; timestamp += 40) push(pipeline, { ...picture, timestamp });
+    await waitUntil(() => output.failures.length > 0);
+    expect(output.failures).toEqual([["unsupported_input", expect.stringMatching(/^no key frame came within 15 s/)]]);
   });
 
   it("gives up on an encoder that sends more than is allowed", async () => {
